@@ -1,0 +1,4 @@
+//! JSON Web Keys and signatures.
+
+/// A parsed key set.
+pub struct KeySet;

@@ -1,0 +1,5 @@
+//! Request paths, read in one way only.
+
+/// A pattern over normalised paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathPattern;
