@@ -74,6 +74,15 @@ impl Algorithm {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
+    /// Size of its hash in bytes: the shortest HMAC secret (RFC 7518 §3.2).
+    pub fn hash_bytes(self) -> usize {
+        match self {
+            Self::Rs256 | Self::Ps256 | Self::Es256 | Self::Hs256 => 32,
+            Self::Rs384 | Self::Ps384 | Self::Es384 | Self::Hs384 => 48,
+            Self::Rs512 | Self::Ps512 | Self::EdDsa | Self::Hs512 => 64,
+        }
+    }
+
     /// Whether it needs a shared secret rather than a public key.
     pub fn is_symmetric(self) -> bool {
         matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)

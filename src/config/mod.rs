@@ -3,10 +3,14 @@
 //! [`Config`] is what the rest of the core reads. The text's own shape, serde's mirror of it, stays in `raw`; turning one
 //! into the other is the only validation there is.
 
+mod error;
 mod issuer;
+mod parse;
 mod policy;
 mod quota;
+mod raw;
 
+pub use error::{ConfigError, Problem};
 pub use issuer::{
     Algorithm, Audiences, ClaimName, ClaimNames, FetchSettings, GroupMapping, Issuer, IssuerId, KeySource,
     NameTransform, RemoteKeys, UserMapping,
