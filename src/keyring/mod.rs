@@ -153,6 +153,11 @@ impl RemoteKeySet {
         state.keys.as_ref().map(|_| state.held.record.age(now))
     }
 
+    /// Whether the last attempt to fetch failed.
+    pub fn is_down(&self) -> bool {
+        self.state.borrow().held.record.failures > 0
+    }
+
     /// Faults of shared data since the last call, for metrics.
     pub fn take_store_faults(&self) -> u64 {
         self.store_faults.take()
@@ -166,8 +171,7 @@ impl RemoteKeySet {
         self.look(store, now, true);
         let rest = self.rest(now, want);
         if !rest.is_zero() {
-            let provider_down = self.state.borrow().held.record.failures > 0;
-            return Err(NotNow { retry_after: rest, provider_down });
+            return Err(NotNow { retry_after: rest, provider_down: self.is_down() });
         }
         let may_fetch = match self.lease(store, now) {
             Lease::Won => true,

@@ -163,3 +163,6 @@ fn once(seen: &mut BTreeSet<String>, text: &str, path: impl Into<String>) -> Par
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
+
+#[cfg(test)]
+mod tests;
