@@ -280,27 +280,32 @@ impl RemoteKeySet {
             Some((_, Ok(keys))) if keys.is_empty() => (FetchResult::Empty, None),
             Some((body, Ok(keys))) => (FetchResult::Fetched, Some((String::from_utf8_lossy(body).into_owned(), Rc::new(keys)))),
         };
+        let mut held = self.settle(now, result, fetched.as_ref());
         for _ in 0..LEASE_ROUNDS {
-            let mut held = self.state.borrow().held.clone();
-            held.record.settle(now, result, fetched.as_ref().map(|(text, _)| text.as_str()));
-            let write = held.write(store, &self.key);
-            if write == Write::Changed {
-                self.look(store, now, true);
-                continue;
+            match held.write(store, &self.key) {
+                Write::Done => break,
+                Write::Changed => self.look(store, now, true),
+                Write::Failed => {
+                    self.count_fault();
+                    break;
+                }
             }
-            if write == Write::Failed {
-                self.count_fault();
-            }
-            let mut state = self.state.borrow_mut();
-            state.held = held;
-            state.looked = Some(now);
-            if let Some((_, keys)) = fetched {
-                state.keys = Some(keys);
-            }
-            return result;
+            held = self.settle(now, result, fetched.as_ref());
         }
-        // Other workers wrote each time; what they wrote is at least as new, and `look` has adopted it.
+        // Whatever shared data made of it, this worker goes by what it was told.
+        let mut state = self.state.borrow_mut();
+        state.held = held;
+        state.looked = Some(now);
+        if let Some((_, keys)) = fetched {
+            state.keys = Some(keys);
+        }
         result
+    }
+
+    fn settle(&self, now: UnixMillis, result: FetchResult, fetched: Option<&(String, Rc<KeySet>)>) -> Held {
+        let mut held = self.state.borrow().held.clone();
+        held.record.settle(now, result, fetched.map(|(text, _)| text.as_str()));
+        held
     }
 }
 
