@@ -396,12 +396,14 @@ fn local_headers(kong: bool, headers: HeaderPairs, body: usize) -> HeaderMap {
 }
 
 fn new_exchange(kong: bool, root: Option<u32>, head: RequestHead) -> Exchange {
-    let mut request = HeaderMap::from_pairs(head.headers.clone());
+    let mut headers = head.headers.clone();
     if !kong {
-        request.remove("host");
-    } else if request.count("host") == 0 {
-        request.add("host", head.authority.as_bytes());
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case("host"));
+    } else if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        // Where clients put it.
+        headers.insert(0, ("host".to_owned(), head.authority.clone().into_bytes()));
     }
+    let request = HeaderMap::from_pairs(headers);
     Exchange {
         root,
         method: head.method.clone(),
