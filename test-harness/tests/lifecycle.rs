@@ -207,3 +207,11 @@ fn an_endless_loop_traps_when_its_fuel_is_used_up() {
     let mut worker = start_on(&node, Probe::new().on("proxy_on_request_headers", "(loop $again (br $again))"));
     assert_eq!(get(&mut worker).unwrap().status, 500);
 }
+
+#[test]
+fn a_node_is_shared_between_threads_and_a_worker_moves_to_one() {
+    fn shared<T: Send + Sync + Clone>() {}
+    fn moved<T: Send>() {}
+    shared::<test_harness::Node>();
+    moved::<Worker>();
+}

@@ -28,6 +28,7 @@ mod profile;
 mod prometheus;
 mod properties;
 mod request;
+mod response;
 mod shared_data;
 mod slab;
 mod state;
