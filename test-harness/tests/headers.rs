@@ -93,6 +93,39 @@ fn a_removed_header_is_not_sent_but_still_read_on_kong() {
     }
 }
 
+// Read in the source of the module: nginx's own headers have one slot each, which a removal leaves occupied.
+#[test]
+fn kong_can_set_but_not_add_an_authorization_it_has_removed() {
+    for (how, profile, sent) in [
+        ("add", Profile::Kong, None),
+        ("replace", Profile::Kong, Some("new")),
+        ("add", Profile::Envoy, Some("new")),
+        ("replace", Profile::Envoy, Some("new")),
+    ] {
+        let probe = Probe::new();
+        let body = probe.remove(0, "authorization") + &probe.edit(how, 0, "authorization", "new");
+        let mut worker = start(profile, probe.on("proxy_on_request_headers", body));
+        let outcome = request(&mut worker, RequestHead::get("/").header("authorization", "old")).unwrap();
+        assert_eq!(outcome.upstream.unwrap().header("authorization"), sent, "{profile:?} {how}");
+        assert_eq!(said(&mut worker), ["00", "00"], "the filter is not told");
+    }
+}
+
+// The same look-up finds the old value first.
+#[test]
+fn a_header_removed_and_set_anew_is_sent_anew_but_read_as_of_old_on_kong() {
+    for (profile, read) in [(Profile::Kong, "old"), (Profile::Envoy, "new")] {
+        let probe = Probe::new();
+        let body =
+            [probe.remove(0, "x-owner"), probe.edit("replace", 0, "x-owner", "new"), probe.show_header(0, "x-owner")]
+                .concat();
+        let mut worker = start(profile, probe.on("proxy_on_request_headers", body));
+        let outcome = request(&mut worker, RequestHead::get("/").header("x-owner", "old")).unwrap();
+        assert_eq!(outcome.upstream.unwrap().header("x-owner"), Some("new"), "{profile:?}");
+        assert_eq!(said(&mut worker), ["00", "00", read], "{profile:?}");
+    }
+}
+
 #[test]
 fn repeated_headers_read_as_the_first_on_kong_and_joined_on_envoy() {
     for (profile, read) in [(Profile::Kong, "a"), (Profile::Envoy, "a,b")] {
