@@ -57,6 +57,17 @@ fn envoy_fails_closed_after_a_trap_until_it_is_restarted() {
     assert_eq!(get(&mut worker).unwrap().status, 503);
 }
 
+#[test]
+fn envoy_fails_requests_in_flight_closed_after_someone_elses_trap() {
+    let probe = Probe::new();
+    let body = probe.if_header("x-trap", "unreachable");
+    let mut worker = start(Profile::Envoy, probe.on("proxy_on_request_headers", body));
+    let (first, _) = begin(&mut worker, RequestHead::get("/"));
+    begin(&mut worker, RequestHead::get("/").header("x-trap", "1"));
+    let ResponseStep::Respond(head) = worker.response(first, 200, Vec::new()).unwrap() else { panic!("hung") };
+    assert_eq!(head.status, 503);
+}
+
 // Fact 29: an instance is shared, so one request's trap takes the contexts of the others along.
 #[test]
 fn kong_gives_requests_in_flight_a_fresh_context_after_someone_elses_trap() {
@@ -192,7 +203,23 @@ fn kong_traps_on_functions_it_only_knows_by_name() {
     }
 }
 
-// Fact 3 in part: memory is a cache, a new instance starts empty.
+// Fact 3.
+#[test]
+fn an_instance_can_be_lost_without_anyones_fault() {
+    let probe = Probe::new();
+    let count = "(global.set $count (i32.add (global.get $count) (i32.const 1))) (call $say (global.get $count))";
+    let configured = probe.say("configured");
+    let probe = probe.on("proxy_on_configure", configured).on("proxy_on_request_headers", count);
+    let mut worker = start(Profile::Kong, probe);
+    let (in_flight, _) = begin(&mut worker, RequestHead::get("/"));
+    worker.lose_instance().unwrap();
+    get(&mut worker).unwrap();
+    worker.response(in_flight, 200, Vec::new()).unwrap();
+    worker.finish(in_flight, 200).unwrap();
+    assert_eq!(said(&mut worker), ["configured", "01", "configured", "01"]);
+}
+
+// Fact 3: memory is a cache, a new instance starts empty.
 #[test]
 fn kongs_new_instance_remembers_nothing() {
     let count = "(global.set $count (i32.add (global.get $count) (i32.const 1))) (call $say (global.get $count))";

@@ -67,6 +67,11 @@ impl Worker {
         mut details: String,
     ) -> Result<ResponseStep, HostError> {
         let kong = self.is_kong();
+        let exchange = self.exchange(id)?;
+        if !kong && exchange.failed && exchange.root.is_some() {
+            // The VM has failed since the request went upstream.
+            return Ok(as_response(self.fail(id)?));
+        }
         if self.ensure_context(id)? {
             let count = small(self.exchange(id)?.response.len());
             let parameters = (id.0, if kong { count } else { count + 1 }, 0_u32);
