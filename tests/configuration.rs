@@ -12,10 +12,34 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The keywords that both validators know; another one would be skipped in silence by one of them.
 const KEYWORDS: [&str; 28] = [
-    "$schema", "additionalProperties", "anyOf", "default", "dependencies", "description", "enum", "items", "maxItems",
-    "maxLength", "maximum", "minItems", "minLength", "minProperties", "minimum", "not", "oneOf", "pattern",
-    "patternProperties", "properties", "required", "title", "type", "uniqueItems", "allOf", "exclusiveMaximum",
-    "exclusiveMinimum", "maxProperties",
+    "$schema",
+    "additionalProperties",
+    "anyOf",
+    "default",
+    "dependencies",
+    "description",
+    "enum",
+    "items",
+    "maxItems",
+    "maxLength",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "not",
+    "oneOf",
+    "pattern",
+    "patternProperties",
+    "properties",
+    "required",
+    "title",
+    "type",
+    "uniqueItems",
+    "allOf",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "maxProperties",
 ];
 
 fn metadata() -> Value {
@@ -67,8 +91,7 @@ fn every_invalid_example_fails_the_schema_and_the_parser() {
 }
 
 #[test]
-fn an_invalid_example_with_one_fault_mended_passes_the_schema() {
-    // Each invalid example is refused for the one thing its name says: they are all `minimal.json` with one change.
+fn every_invalid_example_is_the_minimal_one_with_one_fault() {
     let schema = schema();
     let minimal = json(&Path::new(ROOT).join("examples/minimal.json"));
     assert!(schema.is_valid(&minimal));
@@ -177,7 +200,8 @@ fn fill(schema: &Value, value: &mut Value) {
     if let (Some(items), Some(values)) = (schema.get("items"), value.as_array_mut()) {
         values.iter_mut().for_each(|value| fill(items, value));
     }
-    let (Some(properties), Some(members)) = (schema.get("properties").and_then(Value::as_object), value.as_object_mut())
+    let (Some(properties), Some(members)) =
+        (schema.get("properties").and_then(Value::as_object), value.as_object_mut())
     else {
         return;
     };
@@ -200,8 +224,7 @@ fn label_patterns_read_back_every_label_of_a_metric_name() {
     let metadata = metadata();
     let patterns = metadata.pointer("/metrics/label_patterns").and_then(Value::as_array).unwrap();
     let labels: Vec<_> = patterns.iter().map(|pattern| pattern.get("label").and_then(Value::as_str).unwrap()).collect();
-    let order =
-        ["entity", "owner", "group", "decision", "reason", "class", "policy", "issuer", "result", "kind"];
+    let order = ["entity", "owner", "group", "decision", "reason", "class", "policy", "issuer", "result", "kind"];
     // Kong searches each pattern from where the last one ended, so their order is that of the labels in a name.
     assert_eq!(labels, order);
     for (pattern, label) in patterns.iter().zip(order) {
