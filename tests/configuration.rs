@@ -232,3 +232,67 @@ fn label_patterns_read_back_every_label_of_a_metric_name() {
         assert_eq!(pattern.get("pattern").and_then(Value::as_str).unwrap(), expected);
     }
 }
+
+/// The table of settings in `kong/README.md` is written from the schema: `UPDATE_README=1 cargo test --test configuration`.
+#[test]
+fn the_operators_table_of_settings_is_the_schemas() {
+    let metadata = metadata();
+    let mut rows = vec!["| setting | values | default | what |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
+    settings(metadata.get("config_schema").unwrap(), "", &mut rows);
+    let table = format!("\n{}\n", rows.join("\n"));
+
+    let file = Path::new(ROOT).join("kong/README.md");
+    let readme = fs::read_to_string(&file).unwrap();
+    let (before, rest) = readme.split_once("<!-- settings -->").unwrap();
+    let (written, after) = rest.split_once("<!-- end of settings -->").unwrap();
+    if std::env::var_os("UPDATE_README").is_some() {
+        fs::write(&file, format!("{before}<!-- settings -->{table}<!-- end of settings -->{after}")).unwrap();
+        return;
+    }
+    assert!(written == table, "run UPDATE_README=1 cargo test --test configuration");
+}
+
+fn settings(schema: &Value, path: &str, rows: &mut Vec<String>) {
+    let required: Vec<_> =
+        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut members: Vec<_> = schema.get("properties").and_then(Value::as_object).into_iter().flatten().collect();
+    members.sort_by_key(|(name, _)| *name);
+    for (name, setting) in members {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let is_required = required.contains(&name.as_str());
+        let default = match setting.get("default") {
+            Some(default) => format!("`{default}`"),
+            None if is_required => "required".to_owned(),
+            None => String::new(),
+        };
+        let text = setting.get("description").and_then(Value::as_str).unwrap_or_default();
+        rows.push(format!("| `{path}` | {} | {default} | {} |", values(setting), text.replace('|', "\\|")));
+        match setting.get("items").filter(|items| items.get("properties").is_some()) {
+            Some(items) if name != "keys" => settings(items, &format!("{path}[]"), rows),
+            _ if name != "jwks" => settings(setting, &path, rows),
+            _ => {}
+        }
+    }
+}
+
+/// The values of a setting in a few words: the words it knows, its range, or its type.
+fn values(setting: &Value) -> String {
+    let words = |schema: &Value| {
+        let words = schema.get("enum")?.as_array()?.iter();
+        Some(words.map(|word| format!("`{}`", word.as_str().unwrap_or("null"))).collect::<Vec<_>>().join(", "))
+    };
+    let types = match setting.get("type").unwrap() {
+        Value::Array(types) => types.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+        one => one.as_str().unwrap().to_owned(),
+    };
+    if let Some(words) = words(setting) {
+        return words;
+    }
+    if let (Some(min), Some(max)) = (setting.get("minimum"), setting.get("maximum")) {
+        return format!("{min} to {max}");
+    }
+    match setting.get("items").and_then(words) {
+        Some(words) => format!("array of {words}"),
+        None => types,
+    }
+}
