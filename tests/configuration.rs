@@ -2,6 +2,7 @@
 //! together: every example passes both, every file of `examples/invalid` fails both.
 //!
 //! Kong's validator is `lua-resty-ljsonschema`, draft 4 only; `jsonschema` in draft-4 mode stands in for it here.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
 
 use backstage_kong::config::Config;
 use serde_json::Value;

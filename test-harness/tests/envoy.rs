@@ -2,6 +2,7 @@
 //!
 //! Needs `.venv` (`make envoy`) and the release build of the filter (`make wasm`), so these tests are ignored unless asked
 //! for; `make test` asks.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};

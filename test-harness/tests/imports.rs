@@ -1,5 +1,6 @@
 //! The compiled filter imports only what Kong 3.9 offers, by name and by signature: one import more and Kong does not load
 //! it, and then proxies without any filter.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
