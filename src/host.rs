@@ -74,14 +74,29 @@ pub trait SharedData {
     fn set(&self, key: &str, value: &[u8], expect: Expect) -> Result<(), WriteError>;
 }
 
-/// A node's metrics, by full name, labels included.
+/// The host's number for a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricId(pub u32);
+
+/// What a metric measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Counts up.
+    Counter,
+    /// The last value.
+    Gauge,
+    /// A distribution.
+    Histogram,
+}
+
+/// A node's metrics. Labels are part of a name.
 pub trait Metrics {
+    /// The metric of this name, made if there is none; `None` when the host does not take it.
+    fn define(&self, kind: MetricKind, name: &str) -> Option<MetricId>;
     /// Adds to a counter.
-    fn count(&self, name: &str, by: u64);
-    /// Sets a gauge.
-    fn gauge(&self, name: &str, value: u64);
-    /// Adds an observation to a histogram.
-    fn observe(&self, name: &str, value: u64);
+    fn add(&self, id: MetricId, by: u64);
+    /// Sets a gauge, or adds an observation to a histogram.
+    fn record(&self, id: MetricId, value: u64);
 }
 
 /// The headers of a request, read by name.

@@ -12,10 +12,20 @@
 #![cfg_attr(not(feature = "host"), forbid(unsafe_code))]
 
 pub mod config;
+pub mod denial;
 pub mod entity;
+pub mod exchange;
+#[cfg(feature = "host")]
+mod filter;
 pub mod host;
 pub mod identity;
 pub mod jose;
+pub mod keyring;
+pub mod ownership;
 pub mod path;
 pub mod policy;
 pub mod quota;
+pub mod record;
+pub mod tags;
+pub mod telemetry;
+pub mod worker;

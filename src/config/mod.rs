@@ -16,7 +16,7 @@ pub use issuer::{
     NameTransform, RemoteKeys, UserMapping,
 };
 pub use policy::{AgentAccess, Allow, Method, Mode, Policy, PrincipalKind, Rule};
-pub use quota::{Per, QuotaPolicy, Quotas, StoreFault, Window};
+pub use quota::{Per, QuotaPolicy, Quotas, StoreFault, Window, WindowProblem};
 
 use crate::entity::EntityRef;
 use std::rc::Rc;

@@ -5,7 +5,6 @@ use super::request::Request;
 use super::{Admitted, Around, Effect, Exchange, Forward, Route, State, deny};
 use crate::config::{Config, Mode, Quotas, StoreFault};
 use crate::denial::Denial;
-use crate::entity::EntityRef;
 use crate::host::RequestHeaders;
 use crate::policy::{self, Decision, Outcome, RequestFacts};
 use crate::quota::{self, Charge, Subjects};
@@ -21,7 +20,11 @@ pub(super) fn preflight(
     headers: &dyn RequestHeaders,
 ) -> (Exchange, Effect) {
     let (report, audit) = Report::new(route, request).passed_preflight(around);
-    let forward = Forward { remove: tags::strip_list(&route.config.tags, headers.names().as_deref()), audit, ..Default::default() };
+    let forward = Forward {
+        remove: tags::strip_list(&route.config.tags, headers.names().as_deref()),
+        audit,
+        ..Default::default()
+    };
     (Exchange(State::Admitted(Admitted { report, response_headers: Vec::new() })), Effect::Forward(forward))
 }
 
@@ -41,14 +44,14 @@ pub(super) fn admit(
     if let Outcome::Denied(denial) = decision.outcome {
         match config.policy.mode {
             Mode::Enforce => return deny(report, Denial::Policy(denial), around),
-            Mode::Shadow => report = report.shadow(Denial::Policy(denial)),
+            Mode::Shadow => report.note_shadow(Denial::Policy(denial)),
         }
     }
     let mut response_headers = Vec::new();
     if let Some(quotas) = &config.quotas {
-        let charged = charge(config, quotas, &report, &decision, around);
-        match judge(quotas, charged, &mut report, &mut response_headers, around) {
-            Ok(()) => {}
+        let charge = charge(config, quotas, &report, around);
+        match judge(quotas, charge, &mut report, around) {
+            Ok(fields) => response_headers = fields,
             Err(denial) => return deny(report, denial, around),
         }
     }
@@ -57,21 +60,14 @@ pub(super) fn admit(
     (Exchange(State::Admitted(Admitted { report, response_headers })), Effect::Forward(forward))
 }
 
-fn charge(config: &Config, quotas: &Quotas, report: &Report, decision: &Decision, around: &Around<'_>) -> Charge {
-    let secret = match around.worker.key_secret(around.store, &config.zones.quota) {
-        Ok(secret) => secret,
-        Err(fault) => return Charge::StoreFailed(fault),
-    };
-    let principal = report.principal();
-    let subjects = Subjects {
-        entity: &config.entity,
-        group: granted_by(decision),
-        principal,
-    };
-    quota::charge(around.store, quotas, &config.zones.quota, &subjects, report.method(), around.now, &secret)
+fn charge(config: &Config, quotas: &Quotas, report: &Report, around: &Around<'_>) -> Charge {
+    let zone = &config.zones.quota;
+    let subjects = Subjects { entity: &config.entity, group: report.granted_by(), principal: report.principal() };
+    let secret = || around.worker.key_secret(around.store, zone);
+    quota::charge(around.store, quotas, zone, &subjects, report.method(), around.now, secret)
 }
 
-/// Puts the charge into the report and the answer.
+/// Puts the charge into the report; gives the fields of the answer.
 ///
 /// # Errors
 /// The denial, where the quotas are enforced and have no room, or the store failed and the configuration denies then.
@@ -79,32 +75,30 @@ fn judge(
     quotas: &Quotas,
     charge: Charge,
     report: &mut Report,
-    response_headers: &mut Vec<(&'static str, String)>,
     around: &Around<'_>,
-) -> Result<(), Denial> {
-    let telemetry = &around.worker.telemetry;
+) -> Result<Vec<(&'static str, String)>, Denial> {
     match charge {
         Charge::Charged(states) => {
-            *response_headers = quota::fields::headers(&states, quotas.x_ratelimit_headers);
-            report.charged(states, around);
-            Ok(())
+            let fields = quota::fields::headers(&states, quotas.x_ratelimit_headers);
+            report.charged(quotas, states, around);
+            Ok(fields)
         }
         Charge::Exhausted(states) => {
-            report.exhausted(&states, around);
+            report.exhausted(states.clone(), around);
             let denial = Denial::QuotaExhausted { states, x_ratelimit: quotas.x_ratelimit_headers };
             match quotas.mode {
                 Mode::Enforce => Err(denial),
                 Mode::Shadow => {
                     report.note_shadow(denial);
-                    Ok(())
+                    Ok(Vec::new())
                 }
             }
         }
         Charge::StoreFailed(fault) => {
-            telemetry.store_fault(around.metrics, fault);
+            around.worker.telemetry.store_fault(around.metrics, fault);
             match quotas.on_store_error {
                 StoreFault::Deny => Err(Denial::QuotaStore(fault)),
-                StoreFault::Allow => Ok(()),
+                StoreFault::Allow => Ok(Vec::new()),
             }
         }
     }
@@ -129,11 +123,4 @@ fn forward(
     }
     let context = if config.tags.context { tags::context(config, principal, decision) } else { Vec::new() };
     Forward { remove, set, context, audit }
-}
-
-fn granted_by(decision: &Decision) -> Option<&EntityRef> {
-    match &decision.outcome {
-        Outcome::Allowed { granted_by, .. } => granted_by.as_ref(),
-        Outcome::Denied(_) => None,
-    }
 }

@@ -6,7 +6,7 @@ use super::{Around, Effect, Exchange, Route, State, admit, deny, keys_fetched};
 use crate::config::KeySource;
 use crate::denial::Denial;
 use crate::host::RequestHeaders;
-use crate::identity::{self, Keys, TokenError, Unverified, Verified};
+use crate::identity::{Keys, TokenError, Unverified, Verified, find_credential};
 use crate::keyring::{Fetch, NotNow, RemoteKeySet, Want};
 use crate::ownership;
 use crate::worker::Known;
@@ -34,7 +34,7 @@ pub(super) fn identify(
     around: &Around<'_>,
     headers: &dyn RequestHeaders,
 ) -> (Exchange, Effect) {
-    let token = match identity::find_credential(&route.config.credentials, headers) {
+    let token = match find_credential(&route.config.credentials, headers) {
         Ok(None) => return admit::admit(route, request, None, around, headers),
         Ok(Some(found)) => found.token,
         Err(error) => return deny(Report::new(route, request), Denial::Credential(error), around),
@@ -149,6 +149,6 @@ fn welcome(
         Err(error) => return deny(Report::new(route, request), Denial::Token(error), around),
     };
     let known = Rc::new(Known { principal, key });
-    around.worker.tokens.borrow_mut().insert(token, issuer, expires, known.clone());
+    around.worker.tokens.borrow_mut().insert(token, issuer, around.now, expires, known.clone());
     admit::admit(route, request, Some(known), around, headers)
 }

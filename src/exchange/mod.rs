@@ -111,7 +111,7 @@ pub fn keys_fetched(fetch: Fetch, around: &Around<'_>, body: Option<&[u8]>) {
     let set = fetch.set().clone();
     let result = fetch.finish(around.store, around.now, body);
     around.worker.telemetry.key_fetch(around.metrics, set.issuer(), result, set.age(around.now));
-    around.worker.telemetry.store_faults(around.metrics, set.take_store_faults());
+    around.worker.telemetry.key_store_faults(around.metrics, set.take_store_faults());
     if result != crate::keyring::FetchResult::Fetched {
         log::warn!("keys of issuer {} from {}: {}", set.issuer(), set.remote().upstream, result.name());
     }
@@ -119,7 +119,12 @@ pub fn keys_fetched(fetch: Fetch, around: &Around<'_>, body: Option<&[u8]>) {
 
 impl Exchange {
     /// The key set that [`Effect::FetchKeys`] asked for has come, or not (`None`).
-    pub fn keys_arrived(self, around: &Around<'_>, headers: &dyn RequestHeaders, body: Option<&[u8]>) -> (Self, Effect) {
+    pub fn keys_arrived(
+        self,
+        around: &Around<'_>,
+        headers: &dyn RequestHeaders,
+        body: Option<&[u8]>,
+    ) -> (Self, Effect) {
         match self.0 {
             State::AwaitingKeys(awaiting) => awaiting.keys_arrived(around, headers, body),
             State::Admitted(_) | State::Denied(_) => (self, Effect::Nothing),

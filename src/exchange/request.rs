@@ -26,12 +26,21 @@ impl Request {
             (!text.is_empty() && text.len() <= MAX_ID && text.bytes().all(|b| b.is_ascii_graphic())).then_some(text)
         };
         Self {
-            method: headers.get(":method").map(|method| String::from_utf8_lossy(&method).into_owned()).unwrap_or_default(),
+            method: headers
+                .get(":method")
+                .map(|method| String::from_utf8_lossy(&method).into_owned())
+                .unwrap_or_default(),
             target: headers.get(":path").unwrap_or_default(),
             id: printable("x-request-id"),
             trace: printable("traceparent"),
             came: now,
         }
+    }
+
+    /// The trace id of `traceparent` (W3C Trace Context §3.2.2.3).
+    pub(super) fn trace_id(&self) -> Option<&str> {
+        let id = self.trace.as_deref()?.split('-').nth(1)?;
+        (id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))).then_some(id)
     }
 
     /// A CORS preflight: what a browser sends, without a token, before the request proper (Fetch standard §3.2.2).

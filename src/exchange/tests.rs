@@ -219,8 +219,15 @@ fn shadow_mode_records_a_denial_and_lets_pass() {
     let route = node.route(&config);
     let forward = forwarded(node.send(&route, &get(None)).1);
     let line: Value = serde_json::from_str(&forward.audit.unwrap().1).unwrap();
-    assert_eq!((line["decision"].as_str(), line["reason"].as_str()), (Some("shadow_deny"), Some("credentials_required")));
-    assert_eq!(answered(node.send(&route, &get(Some("not.a.token"))).1).0, 401, "an invalid token is refused even here");
+    assert_eq!(
+        (line["decision"].as_str(), line["reason"].as_str()),
+        (Some("shadow_deny"), Some("credentials_required"))
+    );
+    assert_eq!(
+        answered(node.send(&route, &get(Some("not.a.token"))).1).0,
+        401,
+        "an invalid token is refused even here"
+    );
 }
 
 #[test]
@@ -238,7 +245,10 @@ fn an_exhausted_quota_is_charged_to_the_group_that_granted_access() {
     assert!(admitted.response_headers().iter().any(|(name, _)| name.eq_ignore_ascii_case("ratelimit")));
     forwarded(call("grace", "checkout").1);
     let (status, problem) = answered(call("ada", "checkout").1);
-    assert_eq!((status, problem["type"].as_str()), (429, Some("https://iana.org/assignments/http-problem-types#quota-exceeded")));
+    assert_eq!(
+        (status, problem["type"].as_str()),
+        (429, Some("https://iana.org/assignments/http-problem-types#quota-exceeded"))
+    );
     forwarded(call("ada", "payments").1);
 }
 

@@ -3,7 +3,9 @@
 //! The SDK panics on statuses it does not expect, and a panic takes the worker down in Kong, so every call here is one that
 //! both hosts answer with an expected status in the phases in which it is made.
 
-use crate::host::{Expect, MetricId, MetricKind, Metrics, RequestHeaders, SharedData, StoreFailed, Stored, UnixMillis, WriteError};
+use crate::host::{
+    Expect, MetricId, MetricKind, Metrics, RequestHeaders, SharedData, StoreFailed, Stored, UnixMillis, WriteError,
+};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{MapType, MetricType};
 use std::time::UNIX_EPOCH;

@@ -1,7 +1,7 @@
 //! One request: callbacks in, effects out.
 
-use super::vm::{around, headers, is_kong};
 use super::dispatch;
+use super::vm::{around, headers, is_kong};
 use crate::exchange::{self, Answer, Effect, Exchange, Forward, Route};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};

@@ -1,8 +1,8 @@
 //! One root context a configuration.
 
+use super::dispatch;
 use super::http::Http;
 use super::vm::{around, worker};
-use super::dispatch;
 use crate::config::Config;
 use crate::exchange::Route;
 use crate::keyring::Fetch;

@@ -74,3 +74,39 @@ pub enum TokenError {
     #[error("claim {0} does not name a user, a service or an agent")]
     NoPrincipal(String),
 }
+
+impl CredentialError {
+    /// The word for it in the audit trail and in metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Multiple => "credential_multiple",
+            Self::Malformed => "credential_malformed",
+            Self::TooLong { .. } => "credential_too_long",
+        }
+    }
+}
+
+impl TokenError {
+    /// The word for it in the audit trail and in metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "token_malformed",
+            Self::Critical => "token_critical",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::WrongType => "wrong_type",
+            Self::AlgorithmNotAllowed => "algorithm_not_allowed",
+            Self::NoKey => "no_key",
+            Self::BadSignature => "bad_signature",
+            Self::MissingClaim(_) => "missing_claim",
+            Self::MalformedClaim(_) => "malformed_claim",
+            Self::Expired => "token_expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::IssuedInFuture => "issued_in_future",
+            Self::LivesTooLong => "lives_too_long",
+            Self::WrongAudience => "wrong_audience",
+            Self::RequiredClaim(_) => "required_claim",
+            Self::MissingScope(_) => "missing_scope",
+            Self::NoPrincipal(_) => "no_principal",
+        }
+    }
+}

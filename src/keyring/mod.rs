@@ -9,7 +9,7 @@ mod shared;
 use crate::config::RemoteKeys;
 use crate::host::{SharedData, UnixMillis};
 use crate::jose::KeySet;
-use shared::{Held, Record, Write};
+use shared::{Held, Write};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -167,7 +167,12 @@ impl RemoteKeySet {
     ///
     /// # Errors
     /// [`NotNow`] when the set was fetched or tried a moment ago, or enough requests wait already.
-    pub fn request_fetch(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis, want: Want) -> Result<Fetch, NotNow> {
+    pub fn request_fetch(
+        self: &Rc<Self>,
+        store: &dyn SharedData,
+        now: UnixMillis,
+        want: Want,
+    ) -> Result<Fetch, NotNow> {
         self.look(store, now, true);
         let rest = self.rest(now, want);
         if !rest.is_zero() {
@@ -278,7 +283,9 @@ impl RemoteKeySet {
             None => (FetchResult::Failed, None),
             Some((_, Err(_))) => (FetchResult::Unusable, None),
             Some((_, Ok(keys))) if keys.is_empty() => (FetchResult::Empty, None),
-            Some((body, Ok(keys))) => (FetchResult::Fetched, Some((String::from_utf8_lossy(body).into_owned(), Rc::new(keys)))),
+            Some((body, Ok(keys))) => {
+                (FetchResult::Fetched, Some((String::from_utf8_lossy(body).into_owned(), Rc::new(keys))))
+            }
         };
         let mut held = self.settle(now, result, fetched.as_ref());
         for _ in 0..LEASE_ROUNDS {

@@ -115,7 +115,8 @@ fn a_provider_that_fails_is_left_alone_for_the_cooldown() {
 #[test]
 fn an_empty_set_is_asked_for_again_after_the_cooldown() {
     let (store, set) = (MemoryStore::default(), worker());
-    let empty = set.request_fetch(&store, at(0), Want::NoKeys).ok().unwrap().finish(&store, at(0), Some(br#"{"keys":[]}"#));
+    let empty =
+        set.request_fetch(&store, at(0), Want::NoKeys).ok().unwrap().finish(&store, at(0), Some(br#"{"keys":[]}"#));
     assert_eq!(empty, FetchResult::Empty);
     assert!(set.request_fetch(&store, at(9), Want::NoKeys).is_err());
     assert!(set.request_fetch(&store, at(10), Want::NoKeys).is_ok());

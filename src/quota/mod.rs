@@ -1,5 +1,14 @@
 //! Quotas: sliding windows in shared data.
 
+pub mod fields;
+mod key;
+mod ledger;
+mod limiter;
+mod window;
+
+pub use key::{KeySecret, Subjects};
+pub use limiter::charge;
+
 use crate::config::Window;
 
 /// What charging a request came to.
@@ -22,8 +31,8 @@ pub struct WindowState {
     pub window: Window,
     /// Units left, whole.
     pub remaining: u32,
-    /// Whole seconds, rounded up: until the window is empty again when there is room, until the refused cost fits when
-    /// there is none.
+    /// Whole seconds, rounded up, at least 1: until the refused cost fits where there is no room, else to the end of the
+    /// aligned span.
     pub reset_seconds: u32,
     /// Whether this window had no room.
     pub violated: bool,
@@ -42,3 +51,17 @@ pub enum StoreFault {
     #[error("the record's slots are taken by other keys")]
     Collision,
 }
+
+impl StoreFault {
+    /// The word for it in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Contended => "contended",
+            Self::Collision => "collision",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+pub mod envoy;
 pub mod host;
 
 pub use host::*;

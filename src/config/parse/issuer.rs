@@ -1,10 +1,10 @@
 //! Issuers.
 
-use super::{Parsed, each, in_range, is_token, not_allowed, once};
+use super::{Parsed, each, in_range, not_allowed, once};
 use crate::config::error::{ConfigError, Problem};
 use crate::config::{
-    Algorithm, Audiences, ClaimName, ClaimNames, FetchSettings, GroupMapping, Issuer, IssuerId, KeySource, NameTransform,
-    PrincipalKind, RemoteKeys, UserMapping, raw,
+    Algorithm, Audiences, ClaimName, ClaimNames, FetchSettings, GroupMapping, Issuer, IssuerId, KeySource,
+    NameTransform, PrincipalKind, RemoteKeys, UserMapping, raw,
 };
 use crate::entity::{DEFAULT_NAMESPACE, EntityRef};
 use crate::jose::KeySet;
@@ -162,8 +162,10 @@ fn remote(uri: &str, upstream: Option<String>, fetch: raw::Fetch, path: &str) ->
         || not_allowed(format!("{path}.jwks_uri"), uri, "an http or https URL without user, fragment or spaces");
     let (scheme, rest) = uri.split_once("://").ok_or_else(bad_uri)?;
     let (authority, location) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let clean = |text: &str, banned: &str| text.bytes().all(|b| b.is_ascii_graphic() && !banned.as_bytes().contains(&b));
-    if !matches!(scheme, "http" | "https") || authority.is_empty() || !clean(authority, "@#\\") || !clean(location, "#") {
+    let clean =
+        |text: &str, banned: &str| text.bytes().all(|b| b.is_ascii_graphic() && !banned.as_bytes().contains(&b));
+    if !matches!(scheme, "http" | "https") || authority.is_empty() || !clean(authority, "@#\\") || !clean(location, "#")
+    {
         return Err(bad_uri());
     }
     let upstream = upstream.ok_or_else(|| {

@@ -23,13 +23,13 @@ impl Config {
         let issuer_texts = issuer_texts(&value);
         let raw: raw::Config = serde_path_to_error::deserialize(value)
             .map_err(|e| ConfigError::new(e.path().to_string(), Problem::Shape(e.inner().to_string())))?;
-        let owner = raw.owner.as_deref().map(|text| owner(text, "owner")).transpose()?;
+        let owner = raw.owner.as_deref().map(|text| self::owner(text, "owner")).transpose()?;
         let policy = policy::policy(raw.policy, owner.is_some())?;
         Ok(Self {
             entity: EntityRef::parse(&raw.entity, None, DEFAULT_NAMESPACE)
                 .map_err(|error| entity_error("entity", &raw.entity, error))?,
             owner,
-            consumers: each(&raw.consumers.0, "consumers", |text, path| owner(text, path))?,
+            consumers: each(&raw.consumers.0, "consumers", |text, path| self::owner(text, path))?,
             credentials: credentials(raw.credentials)?,
             issuers: issuer::issuers(raw.issuers.0, &issuer_texts)?,
             policy,
@@ -161,7 +161,9 @@ fn once(seen: &mut BTreeSet<String>, text: &str, path: impl Into<String>) -> Par
 
 /// A token of RFC 9110 §5.6.2: header names, schemes, methods, cookie names.
 fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 #[cfg(test)]

@@ -72,7 +72,9 @@ fn allow(value: &Value, path: &str, has_owner: bool) -> Parsed<Allow> {
             "anyone" => Ok(Allow::Anyone),
             "authenticated" => Ok(Allow::Authenticated),
             "owner" if has_owner => Ok(Allow::Owner),
-            "owner" => Err(ConfigError::new(path, Problem::Missing("allows the owner, but the route names no `owner`"))),
+            "owner" => {
+                Err(ConfigError::new(path, Problem::Missing("allows the owner, but the route names no `owner`")))
+            }
             "consumer" => Ok(Allow::Consumer),
             reference if reference.contains(':') => owner(reference, path).map(Allow::Entity),
             _ => Err(not_allowed(path, word, ALLOW_WORDS)),

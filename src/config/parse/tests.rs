@@ -65,22 +65,42 @@ fn every_fault_names_its_path_what_was_found_and_what_is_allowed() {
         ("/issuers/0/algorithms", json!(["HS256", "RS256"]), "issuers[0].algorithms[1]", "HS256, HS384, HS512"),
         ("/issuers/0/algorithms", json!(["none"]), "issuers[0].algorithms[0]", "\"none\"; it must be one of an issuer"),
         ("/issuers/0/algorithms", json!([]), "issuers[0].algorithms", "at least one algorithm"),
-        ("/issuers/0/jwks_uri", json!("https://idp.example/keys"), "issuers[0]", "only one of `jwks`, `jwks_uri`, `secret`"),
+        (
+            "/issuers/0/jwks_uri",
+            json!("https://idp.example/keys"),
+            "issuers[0]",
+            "only one of `jwks`, `jwks_uri`, `secret`",
+        ),
         ("/issuers/0/upstream", json!("idp.example:443"), "issuers[0]", "only go with `jwks_uri`"),
         ("/issuers/0/leeway_seconds", json!(301), "issuers[0].leeway_seconds", "is 301; it must be from 0 to 300"),
         ("/issuers/0/leeway_seconds", json!(-1), "issuers[0].leeway_seconds", "invalid value: integer `-1`"),
         ("/issuers/0/kind", json!("robot"), "issuers[0].kind", "unknown variant `robot`, expected `user` or `service`"),
         ("/issuers/0/users", json!({"namespace": "a b"}), "issuers[0].users.namespace", "a Backstage namespace"),
-        ("/issuers/0/groups", json!({"table": {"x": "user:default/y"}}), "issuers[0].groups.table.x", "must be a group"),
+        (
+            "/issuers/0/groups",
+            json!({"table": {"x": "user:default/y"}}),
+            "issuers[0].groups.table.x",
+            "must be a group",
+        ),
         ("/issuers/0/claims", json!({"user": ""}), "issuers[0].claims.user", "the name of a claim"),
-        ("/policy/rules/0/allow", json!(["owners"]), "policy.rules[0].allow[0]", "anyone, authenticated, owner, consumer"),
+        (
+            "/policy/rules/0/allow",
+            json!(["owners"]),
+            "policy.rules[0].allow[0]",
+            "anyone, authenticated, owner, consumer",
+        ),
         ("/policy/rules/0/allow", json!([{"claims": {}}]), "policy.rules[0].allow[0].claims", "at least one claim"),
         ("/policy/rules/0/methods", json!(["get"]), "policy.rules[0].methods[0]", "upper case"),
         ("/policy/rules/0/paths", json!(["payments/**"]), "policy.rules[0].paths[0]", "payments/**"),
         ("/policy/agents", json!("some"), "policy.agents", "`deny`, `read_only`, `allow`"),
         ("/quotas/policies/0/windows", json!(["600"]), "quotas.policies[0].windows[0]", "\"600\""),
         ("/quotas/policies/0/windows", json!([]), "quotas.policies[0].windows", "from 1 to 8"),
-        ("/quotas/policies/0/windows", json!(["6/1m", "7/60s"]), "quotas.policies[0].windows", "two windows of one length"),
+        (
+            "/quotas/policies/0/windows",
+            json!(["6/1m", "7/60s"]),
+            "quotas.policies[0].windows",
+            "two windows of one length",
+        ),
         ("/quotas/policies/0/per", json!("team"), "quotas.policies[0].per", "unknown variant `team`"),
         ("/quotas/policies/0/name", json!("a b"), "quotas.policies[0].name", "1 to 32 letters"),
         ("/quotas/policies/0/cost", json!({"post": 5}), "quotas.policies[0].cost.post", "upper case"),
@@ -92,7 +112,8 @@ fn every_fault_names_its_path_what_was_found_and_what_is_allowed() {
         ("/resource_metadata", json!("ftp://x"), "resource_metadata", "http or https"),
     ];
     for (pointer, value, path, message) in cases {
-        let error = parse(&changed(pointer, value.clone())).err().unwrap_or_else(|| panic!("{pointer} = {value} passed"));
+        let error =
+            parse(&changed(pointer, value.clone())).err().unwrap_or_else(|| panic!("{pointer} = {value} passed"));
         assert_eq!(error.path, path, "{error}");
         assert!(error.to_string().contains(message), "{error} should say {message}");
     }
@@ -107,13 +128,16 @@ fn remote_keys_need_an_upstream_the_host_can_dial() {
         });
         parse(&config)
     };
-    for upstream in ["idp.example:443", "idp.example", "[::1]:8443", "unix:/run/idp.sock", "outbound|443||idp.example"] {
+    for upstream in ["idp.example:443", "idp.example", "[::1]:8443", "unix:/run/idp.sock", "outbound|443||idp.example"]
+    {
         let config = with(upstream).unwrap();
         let KeySource::Remote(remote) = &config.issuers[0].keys else { panic!("not remote") };
         assert_eq!((remote.upstream.as_str(), remote.path.as_str()), (upstream, "/keys?v=1"));
         assert_eq!((remote.scheme.as_str(), remote.authority.as_str()), ("https", "idp.example"));
     }
-    for upstream in ["", "https://idp.example", "idp.example:443/keys", "idp.example:0", "idp.example:65536", "idp.example:", ":80"] {
+    for upstream in
+        ["", "https://idp.example", "idp.example:443/keys", "idp.example:0", "idp.example:65536", "idp.example:", ":80"]
+    {
         assert_eq!(with(upstream).err().unwrap().path, "issuers[0].upstream", "{upstream}");
     }
 }
@@ -132,7 +156,8 @@ fn no_message_shows_a_secret() {
 #[test]
 fn equal_issuer_settings_have_equal_ids_whatever_the_order_of_members() {
     let id = |text: &str| Config::parse(text.as_bytes()).unwrap().issuers[0].id;
-    let template = |issuer: &str| format!(r#"{{"entity":"api:default/x","policy":{{"rules":[]}},"issuers":[{issuer}]}}"#);
+    let template =
+        |issuer: &str| format!(r#"{{"entity":"api:default/x","policy":{{"rules":[]}},"issuers":[{issuer}]}}"#);
     let one = template(r#"{"issuer":"i","audiences":["a"],"secret":"0123456789abcdef0123456789abcdef"}"#);
     let other = template(r#"{"secret":"0123456789abcdef0123456789abcdef","audiences":["a"],"issuer":"i"}"#);
     let different = template(r#"{"secret":"0123456789abcdef0123456789abcdef","audiences":["b"],"issuer":"i"}"#);
