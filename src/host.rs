@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A point in time: milliseconds since the Unix epoch. Kong's clock is no finer.
@@ -104,9 +105,9 @@ pub trait RequestHeaders {
     /// The value under a lower-case name. Hosts join or pick among repeated headers as they do.
     fn get(&self, name: &str) -> Option<Vec<u8>>;
 
-    /// All header names, where listing them is safe. Kong's host mis-sizes its buffer past 100 headers, so there it is
-    /// `None` and callers must go by name.
-    fn names(&self) -> Option<Vec<String>>;
+    /// The name of every header line, repeats included, where listing them is safe. Kong's host mis-sizes its buffer past
+    /// 100 headers, so there it is `None` and callers must go by name.
+    fn names(&self) -> Option<Rc<[String]>>;
 }
 
 /// Shared data in memory with the semantics of one well-behaved node; for tests and for tools that run without a proxy.

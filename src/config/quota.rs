@@ -110,7 +110,7 @@ impl Window {
     /// Its length in the largest unit that divides it, such as `1m` or `90s`.
     pub fn label(&self) -> String {
         let seconds = self.length.as_secs();
-        let (unit, size) = UNITS.into_iter().find(|(_, size)| seconds % size == 0).unwrap_or(("s", 1));
+        let (unit, size) = UNITS.into_iter().find(|(_, size)| seconds.is_multiple_of(*size)).unwrap_or(("s", 1));
         format!("{}{unit}", seconds / size)
     }
 }

@@ -48,7 +48,7 @@ impl RequestHeaders for Sent {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone().into_bytes())
     }
 
-    fn names(&self) -> Option<Vec<String>> {
+    fn names(&self) -> Option<std::rc::Rc<[String]>> {
         Some(self.0.iter().map(|(name, _)| (*name).to_owned()).collect())
     }
 }

@@ -20,9 +20,15 @@ pub(super) fn fetch_keys(remote: &RemoteKeys) -> Option<u32> {
 
 /// The body of the answer at hand if it is a 200. One byte more than a key set may have is read, so that a larger one is seen
 /// to be too large.
-pub(super) fn keys(body_size: usize) -> Option<Vec<u8>> {
+///
+/// An answer without headers is a failure, and nothing may be read of it: Envoy has no map then, which the SDK takes for a
+/// reason to panic.
+pub(super) fn keys(headers: usize, body_size: usize) -> Option<Vec<u8>> {
+    if headers == 0 {
+        return None;
+    }
     let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok().flatten()?;
-    if status != b"200" {
+    if status != b"200" || body_size == 0 {
         return None;
     }
     let size = body_size.min(MAX_KEY_SET_BYTES + 1);

@@ -8,6 +8,8 @@ use crate::host::{
 };
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{MapType, MetricType};
+use std::cell::OnceCell;
+use std::rc::Rc;
 use std::time::UNIX_EPOCH;
 
 /// A compare-and-swap number that no record has. Kong takes 0 for "only if absent" and refuses any other number on an
@@ -74,7 +76,14 @@ impl Metrics for Host {
 /// The headers of the request at hand.
 pub(super) struct Headers {
     /// Whether the host lists headers safely. Kong's mis-sizes its buffer past 100 of them.
-    pub can_list: bool,
+    can_list: bool,
+    names: OnceCell<Option<Rc<[String]>>>,
+}
+
+impl Headers {
+    pub(super) fn new(can_list: bool) -> Self {
+        Self { can_list, names: OnceCell::new() }
+    }
 }
 
 impl RequestHeaders for Headers {
@@ -82,11 +91,11 @@ impl RequestHeaders for Headers {
         hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten()
     }
 
-    fn names(&self) -> Option<Vec<String>> {
-        if !self.can_list {
-            return None;
-        }
-        let headers = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()?;
-        Some(headers.into_iter().map(|(name, _)| name).collect())
+    fn names(&self) -> Option<Rc<[String]>> {
+        let list = || {
+            let headers = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()?;
+            Some(headers.into_iter().map(|(name, _)| name).collect())
+        };
+        self.names.get_or_init(|| if self.can_list { list() } else { None }).clone()
     }
 }

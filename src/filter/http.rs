@@ -1,7 +1,7 @@
 //! One request: callbacks in, effects out.
 
 use super::dispatch;
-use super::vm::{around, headers, is_kong};
+use super::vm::{around, is_kong, request_headers};
 use crate::exchange::{self, Answer, Effect, Exchange, Forward, Route};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
@@ -36,7 +36,7 @@ impl Http {
                     return Carried::Stopped;
                 }
                 // The host took no call: as good as a provider that does not answer.
-                (None, exchange) => around(|around| exchange.keys_arrived(around, &headers(), None)),
+                (None, exchange) => around(|around| exchange.keys_arrived(around, &request_headers(), None)),
             },
             settled => (exchange, settled),
         };
@@ -59,8 +59,8 @@ impl Http {
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
         let begun = around(|around| match &self.route {
-            Some(route) => exchange::begin(route, around, &headers()),
-            None => exchange::refuse_misconfigured(around, &headers()),
+            Some(route) => exchange::begin(route, around, &request_headers()),
+            None => exchange::refuse_misconfigured(around, &request_headers()),
         });
         match self.carry_out(begun) {
             Carried::Forwarded => Action::Continue,
@@ -86,10 +86,10 @@ impl HttpContext for Http {
 }
 
 impl Context for Http {
-    fn on_http_call_response(&mut self, _token: u32, _headers: usize, body_size: usize, _trailers: usize) {
+    fn on_http_call_response(&mut self, _token: u32, headers: usize, body_size: usize, _trailers: usize) {
         let Some(exchange) = self.exchange.take() else { return };
-        let keys = dispatch::keys(body_size);
-        let settled = around(|around| exchange.keys_arrived(around, &headers(), keys.as_deref()));
+        let keys = dispatch::keys(headers, body_size);
+        let settled = around(|around| exchange.keys_arrived(around, &request_headers(), keys.as_deref()));
         if let Carried::Forwarded = self.carry_out(settled) {
             // Kong goes on by itself after a failed dispatch and does not mind being told.
             let _ = hostcalls::resume_http_request();

@@ -72,9 +72,9 @@ impl RootContext for Root {
 }
 
 impl Context for Root {
-    fn on_http_call_response(&mut self, token: u32, _headers: usize, body_size: usize, _trailers: usize) {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _trailers: usize) {
         if let Some(fetch) = self.fetches.remove(&token) {
-            let body = dispatch::keys(body_size);
+            let body = dispatch::keys(headers, body_size);
             around(|around| crate::exchange::keys_fetched(fetch, around, body.as_deref()));
         }
     }

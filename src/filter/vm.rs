@@ -29,8 +29,8 @@ pub(super) fn is_kong() -> bool {
 }
 
 /// The headers of the request at hand, listed only where the host does that safely.
-pub(super) fn headers() -> Headers {
-    Headers { can_list: !is_kong() }
+pub(super) fn request_headers() -> Headers {
+    Headers::new(!is_kong())
 }
 
 /// Runs `event` with the worker, the host and the time.

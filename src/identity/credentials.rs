@@ -17,6 +17,9 @@ pub struct Found {
 /// [`CredentialError`] when there are several, or one that is not of the form that the route takes.
 pub fn find_credential(config: &Credentials, headers: &dyn RequestHeaders) -> Result<Option<Found>, CredentialError> {
     let in_header = headers.get(&config.header).map(|value| in_header(config, &value)).transpose()?;
+    if in_header.is_some() && is_repeated(headers, &config.header) {
+        return Err(CredentialError::Multiple);
+    }
     let in_cookie = match &config.cookie {
         Some(name) => in_cookie(name, headers.get("cookie").unwrap_or_default())?,
         None => None,
@@ -35,7 +38,13 @@ pub fn find_credential(config: &Credentials, headers: &dyn RequestHeaders) -> Re
     String::from_utf8(token).map(|token| Some(Found { token })).map_err(|_| CredentialError::Malformed)
 }
 
-/// Hosts join repeated headers with commas, which no token has.
+/// A host that reads only the first of several headers still lists them all, if it lists any.
+fn is_repeated(headers: &dyn RequestHeaders, name: &str) -> bool {
+    let names = headers.names().unwrap_or_default();
+    names.iter().filter(|known| known.eq_ignore_ascii_case(name)).nth(1).is_some()
+}
+
+/// Hosts that join repeated headers do so with commas, which no token has.
 fn in_header(config: &Credentials, value: &[u8]) -> Result<Vec<u8>, CredentialError> {
     if value.contains(&b',') {
         return Err(CredentialError::Multiple);
@@ -77,8 +86,8 @@ mod tests {
             self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_vec())
         }
 
-        fn names(&self) -> Option<Vec<String>> {
-            None
+        fn names(&self) -> Option<std::rc::Rc<[String]>> {
+            Some(self.0.iter().map(|(name, _)| (*name).to_owned()).collect())
         }
     }
 
@@ -98,7 +107,8 @@ mod tests {
         use CredentialError::{Malformed, Multiple};
         let bearer = credentials("authorization", Some("Bearer"), Some("session"));
         let token = |text: &str| Ok(Some(Found { token: text.to_owned() }));
-        let cases: Vec<(Vec<(&str, &[u8])>, _)> = vec![
+        type Lines = Vec<(&'static str, &'static [u8])>;
+        let cases: Vec<(Lines, Result<Option<Found>, CredentialError>)> = vec![
             (vec![], Ok(None)),
             (vec![("authorization", b"Bearer a.b.c")], token("a.b.c")),
             (vec![("authorization", b"bearer   a.b.c ")], token("a.b.c")),
@@ -114,6 +124,7 @@ mod tests {
                 vec![("authorization", b"Bearer aaaaaaaaaaaaaaaaaaaaa")],
                 Err(CredentialError::TooLong { found: 21, limit: 20 }),
             ),
+            (vec![("authorization", b"Bearer a"), ("authorization", b"Bearer b")], Err(Multiple)),
             (vec![("cookie", b"a=1; session=a.b.c; b=2")], token("a.b.c")),
             (vec![("cookie", b"session=\"a.b.c\"")], token("a.b.c")),
             (vec![("cookie", b"xsession=a; session_=b")], Ok(None)),

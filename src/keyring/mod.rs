@@ -216,7 +216,7 @@ impl RemoteKeySet {
         let state = self.state.borrow();
         let record = &state.held.record;
         let tried = record.fetched.max(record.failed);
-        let never_answered = record.fetched == 0 && record.failures == 0;
+        let never_answered = record.fetched == 0 && record.failed == 0;
         if never_answered || (want == Want::NoKeys && record.failures == 0 && !record.is_empty_answer()) {
             return Duration::ZERO;
         }

@@ -36,7 +36,7 @@ impl RequestHeaders for Cookies {
         (name == "cookie" && !self.0.is_empty()).then(|| self.0.into())
     }
 
-    fn names(&self) -> Option<Vec<String>> {
+    fn names(&self) -> Option<std::rc::Rc<[String]>> {
         None
     }
 }

@@ -122,7 +122,6 @@ fn header_text(text: String, path: &str) -> Parsed<String> {
 }
 
 /// An owner or consumer: a group unless the kind is written, never anything but a group or a user.
-
 fn owner(text: &str, path: &str) -> Parsed<EntityRef> {
     let entity = EntityRef::parse(text, Some("group"), DEFAULT_NAMESPACE).map_err(|e| entity_error(path, text, e))?;
     if matches!(entity.kind(), "group" | "user") {

@@ -55,7 +55,7 @@ fn an_empty_lua_table_counts_as_an_empty_array() {
 #[test]
 fn every_fault_names_its_path_what_was_found_and_what_is_allowed() {
     let cases = [
-        ("/entty", json!("x"), ".", "unknown field `entty`, expected one of `entity`"),
+        ("/entty", json!("x"), "entty", "unknown field `entty`, expected one of `entity`"),
         ("/entity", json!(7), "entity", "invalid type: integer `7`, expected a string"),
         ("/entity", json!("payments"), "entity", "\"payments\" has no kind"),
         ("/owner", json!("api:default/x"), "owner", "must be a group or a user"),
