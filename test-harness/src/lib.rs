@@ -1,1 +1,3 @@
-//! A proxy-wasm host on wasmtime that behaves like Kong's or Envoy's.
+//! What stands in for the real hosts in tests and on a laptop.
+
+pub mod lab;
