@@ -1,0 +1,216 @@
+//! A machine: what its workers share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::clock::SharedClock;
+use super::metrics::MetricStore;
+use super::shared_data::SharedData;
+use super::{Clock, Faults, LabelPattern, Metric, Profile, Zone, prometheus};
+
+/// One machine: shared data, metrics and a clock, shared by its workers. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    clock: SharedClock,
+    shared: SharedData,
+    metrics: MetricStore,
+    /// Kong numbers calls a process; one counter a node keeps tokens unique for gateways that serve several workers.
+    next_token: AtomicU32,
+}
+
+/// What a [`NodeBuilder`] was told.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) profile: Profile,
+    pub(crate) filter_name: String,
+    pub(crate) server_name: String,
+    pub(crate) hostname: String,
+    pub(crate) clusters: Option<BTreeSet<String>>,
+    pub(crate) properties: BTreeMap<String, Vec<u8>>,
+    pub(crate) fuel_per_call: u64,
+    pub(crate) vm_configuration: Vec<u8>,
+}
+
+/// Makes a [`Node`].
+#[derive(Clone, Debug)]
+pub struct NodeBuilder {
+    settings: Settings,
+    clock: Clock,
+    zones: Vec<Zone>,
+    metrics_slab: usize,
+}
+
+impl NodeBuilder {
+    /// The shared data zones. Without any, Kong traps on every get and set, which is its default; Envoy needs none.
+    #[must_use]
+    pub fn zones(mut self, zones: impl IntoIterator<Item = Zone>) -> Self {
+        self.zones = zones.into_iter().collect();
+        self
+    }
+
+    /// The clock; the system's unless told otherwise.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The filter's name in metrics and logs: on Kong the stem of the file's name.
+    #[must_use]
+    pub fn filter_name(mut self, name: impl Into<String>) -> Self {
+        self.settings.filter_name = name.into();
+        self
+    }
+
+    /// The server's own name and port, which Kong returns for `:authority`.
+    #[must_use]
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.settings.server_name = name.into();
+        self
+    }
+
+    /// Envoy: the clusters there are. Calls to others are refused. Unless told, every name is a cluster.
+    #[must_use]
+    pub fn clusters<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.settings.clusters = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// A property all requests have, by its dotted path.
+    #[must_use]
+    pub fn property(mut self, path: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.settings.properties.insert(path.into(), value.into());
+        self
+    }
+
+    /// How much fuel one callback may burn before it traps; what keeps an endless loop from hanging a test.
+    #[must_use]
+    pub fn fuel_per_call(mut self, fuel: u64) -> Self {
+        self.settings.fuel_per_call = fuel;
+        self
+    }
+
+    /// Bytes for metrics: Kong's slab, 5 MB by default.
+    #[must_use]
+    pub fn metrics_slab(mut self, bytes: usize) -> Self {
+        self.metrics_slab = bytes;
+        self
+    }
+
+    /// The VM's configuration, which `on_vm_start` gets.
+    #[must_use]
+    pub fn vm_configuration(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.settings.vm_configuration = bytes.into();
+        self
+    }
+
+    /// Makes the node.
+    #[must_use]
+    pub fn build(self) -> Node {
+        let profile = self.settings.profile;
+        Node {
+            inner: Arc::new(Inner {
+                metrics: MetricStore::new(profile, &self.settings.filter_name, self.metrics_slab),
+                shared: SharedData::new(profile, self.zones),
+                clock: SharedClock::new(self.clock),
+                settings: self.settings,
+                next_token: AtomicU32::new(0),
+            }),
+        }
+    }
+}
+
+impl Node {
+    /// Starts describing a node.
+    #[must_use]
+    pub fn builder(profile: Profile) -> NodeBuilder {
+        NodeBuilder {
+            settings: Settings {
+                profile,
+                filter_name: "filter".to_owned(),
+                server_name: "kong:8000".to_owned(),
+                hostname: "machine".to_owned(),
+                clusters: None,
+                properties: BTreeMap::new(),
+                fuel_per_call: 20_000_000_000,
+                vm_configuration: Vec::new(),
+            },
+            clock: Clock::System,
+            zones: Vec::new(),
+            metrics_slab: 5 * 1024 * 1024,
+        }
+    }
+
+    /// The host it imitates.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        self.inner.settings.profile
+    }
+
+    /// The metrics by their stored name: on Kong `pw:<filter>:<name>`.
+    #[must_use]
+    pub fn metrics(&self) -> BTreeMap<String, Metric> {
+        self.inner.metrics.snapshot()
+    }
+
+    /// The metrics as the host's Prometheus endpoint shows them. The patterns are the `metrics.label_patterns` of the
+    /// filter's metadata and matter on Kong only.
+    #[must_use]
+    pub fn metrics_text(&self, label_patterns: &[LabelPattern]) -> String {
+        prometheus::text(self.profile(), &self.metrics(), label_patterns)
+    }
+
+    /// Makes shared data misbehave.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        Faults::new(self.clone())
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.inner.clock.now_ms()
+    }
+
+    /// Sets a manual clock; does nothing to the system's.
+    pub fn set_clock(&self, ms: u64) {
+        self.inner.clock.set(ms);
+    }
+
+    /// Moves a manual clock; does nothing to the system's.
+    pub fn advance(&self, ms: u64) {
+        self.inner.clock.advance(ms);
+    }
+
+    /// Nanoseconds, in the host's resolution.
+    pub(crate) fn now_nanos(&self) -> u64 {
+        match self.profile() {
+            // nginx reads a cached time of milliseconds.
+            Profile::Kong => self.inner.clock.now_ms().saturating_mul(1_000_000),
+            Profile::Envoy => self.inner.clock.now_nanos(),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn shared(&self) -> &SharedData {
+        &self.inner.shared
+    }
+
+    pub(crate) fn metric_store(&self) -> &MetricStore {
+        &self.inner.metrics
+    }
+
+    pub(crate) fn next_token(&self) -> u32 {
+        self.inner.next_token.fetch_add(1, Ordering::Relaxed)
+    }
+}
