@@ -1,1 +1,7 @@
-//! The lab.
+//! The lab: a gateway for a laptop, development peers, and scenarios to check any gateway by.
+
+pub mod http;
+pub mod kong_yml;
+pub mod peers;
+pub mod resolve;
+pub mod uri;

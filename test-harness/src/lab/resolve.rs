@@ -47,9 +47,10 @@ impl Resolve {
 
     /// Where to connect for `host:port`, as `host:port`.
     pub fn target(&self, host: &str, port: u16) -> String {
-        let found = self.entries.iter().find(|entry| {
-            entry.host.eq_ignore_ascii_case(host) && entry.port.is_none_or(|wanted| wanted == port)
-        });
+        let found = self
+            .entries
+            .iter()
+            .find(|entry| entry.host.eq_ignore_ascii_case(host) && entry.port.is_none_or(|wanted| wanted == port));
         match found {
             Some(entry) => authority(&entry.to_host, entry.to_port.unwrap_or(port)),
             None => authority(host, port),

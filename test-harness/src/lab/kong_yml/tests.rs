@@ -63,7 +63,8 @@ fn ids_are_uuids_that_stay_the_same() {
     let (one, two) = (read(NESTED), read(NESTED));
     assert_eq!(one.routes[0].id, two.routes[0].id);
     assert_ne!(one.routes[0].id, one.routes[1].id);
-    let regex = regex_lite::Regex::new("^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$").unwrap();
+    let regex =
+        regex_lite::Regex::new("^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$").unwrap();
     assert!(regex.is_match(&one.routes[0].id), "{}", one.routes[0].id);
 }
 
