@@ -4,4 +4,5 @@ pub mod http;
 pub mod kong_yml;
 pub mod peers;
 pub mod resolve;
+pub mod serve;
 pub mod uri;
