@@ -4,5 +4,6 @@ pub mod http;
 pub mod kong_yml;
 pub mod peers;
 pub mod resolve;
+pub mod scenarios;
 pub mod serve;
 pub mod uri;

@@ -67,9 +67,10 @@ impl Driver {
     pub(super) fn run(mut self, inbox: &Receiver<Command>) {
         self.after();
         loop {
-            let wait = self.worker.next_tick_due().map_or(IDLE, |due| {
-                Duration::from_millis(due.saturating_sub(self.node.now_ms())).min(IDLE)
-            });
+            let wait = self
+                .worker
+                .next_tick_due()
+                .map_or(IDLE, |due| Duration::from_millis(due.saturating_sub(self.node.now_ms())).min(IDLE));
             let outcome = match inbox.recv_timeout(wait) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(command) => self.obey(command),

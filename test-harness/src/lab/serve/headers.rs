@@ -5,15 +5,8 @@ use http::HeaderMap;
 use std::net::SocketAddr;
 
 /// Headers of one connection only (RFC 9110 §7.6.1).
-const HOP_BY_HOP: &[&str] = &[
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+const HOP_BY_HOP: &[&str] =
+    &["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// The client's headers as the filter gets them. nginx drops names with other characters than letters, digits, `-` and,
 /// as Kong sets it, `_`; `strict` says whether that is done.
@@ -32,7 +25,9 @@ pub(super) fn without_hop_by_hop(pairs: HeaderPairs) -> HeaderPairs {
     let named: Vec<String> = pairs
         .iter()
         .filter(|(name, _)| name.eq_ignore_ascii_case("connection"))
-        .flat_map(|(_, value)| String::from_utf8_lossy(value).split(',').map(|n| n.trim().to_owned()).collect::<Vec<_>>())
+        .flat_map(|(_, value)| {
+            String::from_utf8_lossy(value).split(',').map(|n| n.trim().to_owned()).collect::<Vec<_>>()
+        })
         .collect();
     let dropped = |name: &str| {
         HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop))

@@ -103,8 +103,10 @@ impl Gateway {
         let node = node(settings.profile, filter.name());
         let client = Client::new(settings.resolve.clone(), Duration::from_secs(60));
         let pool = Pool::start(&node, &filter, &plan, &client, settings.workers, log).await?;
-        let proxy = TcpListener::bind(&settings.listen).await.with_context(|| format!("listen on {}", settings.listen))?;
-        let admin = TcpListener::bind(&settings.admin).await.with_context(|| format!("listen on {}", settings.admin))?;
+        let proxy =
+            TcpListener::bind(&settings.listen).await.with_context(|| format!("listen on {}", settings.listen))?;
+        let admin =
+            TcpListener::bind(&settings.admin).await.with_context(|| format!("listen on {}", settings.admin))?;
         let (stop, stopped) = watch::channel(false);
         let (listen, admin_address) = (proxy.local_addr()?, admin.local_addr()?);
         let shared = Arc::new(Shared { settings, filter, node, plan: RwLock::new(plan), pool, client, labels });
@@ -138,7 +140,9 @@ impl Gateway {
             let filters = if route.filters.is_empty() { "  (no filter)" } else { "" };
             lines.push(format!("{:<24}{}{filters}", route.name, route.paths.join(" ")));
         }
-        lines.extend(plan.other_plugins.iter().map(|name| format!("plugin {name:?} is Kong's own and does not run here")));
+        lines.extend(
+            plan.other_plugins.iter().map(|name| format!("plugin {name:?} is Kong's own and does not run here")),
+        );
         lines
     }
 

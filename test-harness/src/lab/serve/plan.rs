@@ -27,7 +27,11 @@ impl Plan {
             }
         }
         if let Some(service) = config.services.iter().find(|service| service.protocol != "http") {
-            bail!("service {:?} asks for {}; this gateway speaks only http to upstreams", service.name, service.protocol);
+            bail!(
+                "service {:?} asks for {}; this gateway speaks only http to upstreams",
+                service.name,
+                service.protocol
+            );
         }
         Ok(Self { router: Router::new(&config), config, other_plugins })
     }

@@ -95,11 +95,8 @@ impl ClientRequest<'_> {
         }
         let host = self.host();
         let normal = normalize(path);
-        let line = RequestLine {
-            method: self.parts.method.as_str(),
-            host: &host,
-            path: &String::from_utf8_lossy(&normal),
-        };
+        let line =
+            RequestLine { method: self.parts.method.as_str(), host: &host, path: &String::from_utf8_lossy(&normal) };
         let found = plan.router.route(line).and_then(|found| {
             let route = plan.config.routes.get(found.route)?;
             Some((found, route, plan.service(route)?))
@@ -242,7 +239,11 @@ fn sendable(headers: &HeaderPairs) -> Option<HeaderMap> {
 /// A response for the client; hyper sets its length.
 fn to_client(head: ResponseHead, body: Bytes, request_id: &str) -> Answer {
     let Some(headers) = sendable(&without_hop_by_hop(head.headers)) else {
-        return message(StatusCode::BAD_GATEWAY, "An invalid response was received from the upstream server", request_id);
+        return message(
+            StatusCode::BAD_GATEWAY,
+            "An invalid response was received from the upstream server",
+            request_id,
+        );
     };
     let mut answer = Response::new(Full::new(head.body.map_or(body, Bytes::from)));
     *answer.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY);
