@@ -1,5 +1,7 @@
 //! The lab: a gateway for a laptop, development peers, and scenarios to check any gateway by.
 
+pub mod cli;
+mod demo;
 pub mod http;
 pub mod kong_yml;
 pub mod peers;
