@@ -1,13 +1,14 @@
-//! A request's way through the filter.
+//! A request's way through the filter, up to the upstream.
+
+use std::collections::BTreeMap;
 
 use super::headers::HeaderMap;
-use super::state::{Active, CallAnswer, Exchange, LocalReply, Phase, Stage};
+use super::state::{Active, CallAnswer, Exchange, Phase, Stage};
 use super::{
-    DispatchFailure, ExchangeId, HeaderPairs, HostError, LogLevel, Reply, Report, RequestHead, ResponseHead,
-    ResponseStep, Step, UpstreamRequest, Worker,
+    DispatchFailure, ExchangeId, HostError, LogLevel, Reply, Report, RequestHead, Step, UpstreamRequest, Worker,
 };
 
-const CONTINUE: u32 = 0;
+pub(crate) const CONTINUE: u32 = 0;
 const PAUSE: u32 = 1;
 
 /// Headers nginx takes once only: a second line of any of these is answered 400 before anything runs.
@@ -25,7 +26,7 @@ const UNIQUE_TO_NGINX: &[&str] = &[
     "if-range",
 ];
 
-fn small(count: usize) -> u32 {
+pub(crate) fn small(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
@@ -194,159 +195,9 @@ impl Worker {
         }))
     }
 
-    /// The host's own answer, which the filter does not see.
-    fn host_response(&mut self, id: ExchangeId, status: u16, details: &str) -> Result<Step, HostError> {
-        let exchange = self.exchange(id)?;
-        exchange.root = None;
-        exchange.stage = Stage::Response;
-        exchange.status = status;
-        Ok(Step::LocalResponse(ResponseHead {
-            status,
-            details: details.to_owned(),
-            body: Some(Vec::new()),
-            ..ResponseHead::default()
-        }))
-    }
-
-    /// After a trap: Kong answers 500, Envoy 503.
-    fn fail(&mut self, id: ExchangeId) -> Result<Step, HostError> {
-        let (status, details) = if self.is_kong() { (500, "filter trapped") } else { (503, "wasm_fail_stream") };
-        self.host_response(id, status, details)
-    }
-
-    fn local_response(&mut self, id: ExchangeId, local: LocalReply) -> Result<Step, HostError> {
-        let kong = self.is_kong();
-        let body = finished_body(kong, local.body);
-        let exchange = self.exchange(id)?;
-        exchange.stage = Stage::Response;
-        exchange.status = local.status;
-        exchange.response = local_headers(kong, local.headers, body.len());
-        Ok(match self.respond(id, Some(body), local.details)? {
-            ResponseStep::Respond(head) => Step::LocalResponse(head),
-            ResponseStep::Hung => Step::Hung,
-        })
-    }
-
-    /// Brings the upstream's response and runs the response callbacks.
-    ///
-    /// # Errors
-    /// [`HostError::WrongStage`] when the exchange was not forwarded, [`HostError::WorkerDied`].
-    pub fn response(&mut self, id: ExchangeId, status: u16, headers: HeaderPairs) -> Result<ResponseStep, HostError> {
-        let exchange = self.exchange(id)?;
-        if exchange.stage != Stage::Upstream {
-            return Err(HostError::WrongStage { exchange: id, operation: "take a response" });
-        }
-        exchange.stage = Stage::Response;
-        exchange.status = status;
-        exchange.response = HeaderMap::from_pairs(headers.clone());
-        let doomed = exchange.doomed;
-        let step = self.respond(id, None, String::new())?;
-        if doomed {
-            // What the filter did to the response is lost.
-            return Ok(ResponseStep::Respond(ResponseHead { status, headers, ..ResponseHead::default() }));
-        }
-        Ok(step)
-    }
-
-    fn respond(
-        &mut self,
-        id: ExchangeId,
-        mut body: Option<Vec<u8>>,
-        mut details: String,
-    ) -> Result<ResponseStep, HostError> {
-        let kong = self.is_kong();
-        if self.ensure_context(id)? {
-            let count = small(self.exchange(id)?.response.len());
-            let parameters = (id.0, if kong { count } else { count + 1 }, 0_u32);
-            let active = Active::Exchange(id);
-            let action = self.run(Phase::ResponseHeaders, active, "proxy_on_response_headers", parameters, CONTINUE)?;
-            let Ok(action) = action else { return Ok(as_response(self.fail(id)?)) };
-            let exchange = self.exchange(id)?;
-            match exchange.local.take() {
-                Some(local) => {
-                    let replaced = finished_body(kong, local.body);
-                    exchange.status = local.status;
-                    if kong {
-                        // Only status and body are taken over; a content-length left in place promises other bytes.
-                        let promised = exchange.response.first("content-length");
-                        if promised.is_some_and(|length| length != replaced.len().to_string().into_bytes()) {
-                            return Ok(ResponseStep::Hung);
-                        }
-                    } else {
-                        exchange.response = local_headers(kong, local.headers, replaced.len());
-                    }
-                    body = Some(replaced);
-                    details = local.details;
-                }
-                None if action != CONTINUE => return Ok(ResponseStep::Hung),
-                None => {}
-            }
-        }
-        let exchange = self.exchange(id)?;
-        let (status, headers) = (exchange.status, exchange.response.to_pairs());
-        Ok(ResponseStep::Respond(ResponseHead { status, headers, body, details }))
-    }
-
-    /// Ends an exchange whose response has been sent, with the status the client got: `on_log`, then the context goes.
-    ///
-    /// # Errors
-    /// [`HostError::UnknownExchange`], [`HostError::WorkerDied`].
-    pub fn finish(&mut self, id: ExchangeId, status: u16) -> Result<Report, HostError> {
-        self.exchange(id)?.status = status;
-        self.state()?.cancel_pending(Active::Exchange(id));
-        if self.ensure_context(id)? {
-            let active = Active::Exchange(id);
-            let _: Result<u32, _> = self.run(Phase::Log, active, "proxy_on_done", id.0, 1)?;
-            let _: Result<(), _> = self.run(Phase::Log, active, "proxy_on_log", id.0, ())?;
-        }
-        self.close(id)
-    }
-
-    /// Ends an exchange whose client has gone away, paused or not: Kong logs it with status 499.
-    ///
-    /// # Errors
-    /// [`HostError::UnknownExchange`], [`HostError::WorkerDied`].
-    pub fn abort(&mut self, id: ExchangeId) -> Result<Report, HostError> {
-        let status = if self.is_kong() { 499 } else { 0 };
-        self.finish(id, status)
-    }
-
-    /// Ends a forwarded exchange for which there was no upstream, with the response for the client. On Kong the
-    /// filter is not asked and not told: neither `on_response_headers` nor `on_log` runs, its context just goes. On
-    /// Envoy both run.
-    ///
-    /// # Errors
-    /// [`HostError::UnknownExchange`], [`HostError::WorkerDied`].
-    pub fn gateway_error(&mut self, id: ExchangeId, status: u16) -> Result<(ResponseHead, Report), HostError> {
-        let exchange = self.exchange(id)?;
-        exchange.status = status;
-        exchange.stage = Stage::Response;
-        let head = ResponseHead { status, details: "no upstream".to_owned(), ..ResponseHead::default() };
-        let head = ResponseHead { body: Some(Vec::new()), ..head };
-        if self.is_kong() {
-            return Ok((head, self.close(id)?));
-        }
-        let head = match self.respond(id, head.body.clone(), head.details.clone())? {
-            ResponseStep::Respond(head) => head,
-            ResponseStep::Hung => head,
-        };
-        let report = self.finish(id, head.status)?;
-        Ok((head, report))
-    }
-
-    fn close(&mut self, id: ExchangeId) -> Result<Report, HostError> {
-        self.state()?.cancel_pending(Active::Exchange(id));
-        let exchange = self.exchange(id)?;
-        if exchange.root.is_some() && exchange.created && !exchange.failed && !self.vm()?.trapped {
-            let _: Result<(), _> = self.run(Phase::Done, Active::Exchange(id), "proxy_on_delete", id.0, ())?;
-        }
-        let closed = self.state()?.exchanges.remove(&id);
-        closed.map(|exchange| exchange.report).ok_or(HostError::UnknownExchange(id))
-    }
-
     /// Sees to it that the present instance has the exchange's context; after someone else's trap Kong makes a new,
     /// empty one. False when no filter runs on the exchange, or none can.
-    fn ensure_context(&mut self, id: ExchangeId) -> Result<bool, HostError> {
+    pub(crate) fn ensure_context(&mut self, id: ExchangeId) -> Result<bool, HostError> {
         let exchange = self.exchange(id)?;
         let (root, failed, created) = (exchange.root, exchange.failed, exchange.created);
         let Some(root) = root.filter(|_| !failed) else { return Ok(false) };
@@ -362,46 +213,20 @@ impl Worker {
         Ok(made)
     }
 
-    fn exchange(&mut self, id: ExchangeId) -> Result<&mut Exchange, HostError> {
+    pub(crate) fn exchange(&mut self, id: ExchangeId) -> Result<&mut Exchange, HostError> {
         self.state()?.exchanges.get_mut(&id).ok_or(HostError::UnknownExchange(id))
     }
 }
 
-fn as_response(step: Step) -> ResponseStep {
-    match step {
-        Step::LocalResponse(head) => ResponseStep::Respond(head),
-        _ => ResponseStep::Hung,
-    }
-}
-
-/// Kong ends a local body with a newline.
-fn finished_body(kong: bool, mut body: Vec<u8>) -> Vec<u8> {
-    if kong && !body.is_empty() {
-        body.push(b'\n');
-    }
-    body
-}
-
-/// Kong sets a local response's headers one by one, so of a repeated name the last is left.
-fn local_headers(kong: bool, headers: HeaderPairs, body: usize) -> HeaderMap {
-    let mut map = HeaderMap::default();
-    for (name, value) in headers {
-        if kong { map.set(&name, &value) } else { map.add(&name, &value) }
-    }
-    if !kong && body > 0 && map.count("content-type") == 0 {
-        map.add("content-type", b"text/plain");
-    }
-    map.set("content-length", body.to_string().as_bytes());
-    map
-}
-
 fn new_exchange(kong: bool, root: Option<u32>, head: RequestHead) -> Exchange {
-    let mut request = HeaderMap::from_pairs(head.headers.clone());
+    let mut headers = head.headers.clone();
     if !kong {
-        request.remove("host");
-    } else if request.count("host") == 0 {
-        request.add("host", head.authority.as_bytes());
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case("host"));
+    } else if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        // Where clients put it.
+        headers.insert(0, ("host".to_owned(), head.authority.clone().into_bytes()));
     }
+    let request = HeaderMap::from_pairs(headers);
     Exchange {
         root,
         method: head.method.clone(),
@@ -420,8 +245,8 @@ fn new_exchange(kong: bool, root: Option<u32>, head: RequestHead) -> Exchange {
         failed: false,
         doomed: false,
         resume: false,
-        shared_context: std::collections::BTreeMap::new(),
-        cached_properties: std::collections::BTreeMap::new(),
+        shared_context: BTreeMap::new(),
+        cached_properties: BTreeMap::new(),
         report: Report::default(),
     }
 }

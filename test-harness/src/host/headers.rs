@@ -6,6 +6,36 @@ pub type HeaderPairs = Vec<(String, Vec<u8>)>;
 /// Kong marshals at most this many pairs.
 const KONG_MAX_PAIRS: usize = 100;
 
+/// Request headers nginx has a slot of its own for. Kong cannot add a second of these, not even after removing the
+/// first.
+const NGINX_SLOTS: &[&str] = &[
+    "host",
+    "connection",
+    "if-modified-since",
+    "if-unmodified-since",
+    "if-match",
+    "if-none-match",
+    "user-agent",
+    "referer",
+    "content-length",
+    "content-type",
+    "range",
+    "if-range",
+    "transfer-encoding",
+    "expect",
+    "upgrade",
+    "accept-encoding",
+    "via",
+    "authorization",
+    "keep-alive",
+    "x-real-ip",
+];
+
+/// Whether nginx has a slot for that request header.
+pub(crate) fn has_nginx_slot(name: &str) -> bool {
+    NGINX_SLOTS.iter().any(|slot| slot.eq_ignore_ascii_case(name))
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     name: String,
@@ -81,6 +111,17 @@ impl HeaderMap {
         }
         if !found {
             self.add(name, value);
+        }
+    }
+
+    /// Kong's way to set one of nginx's own headers: a removed one comes back with the new value.
+    pub(crate) fn set_reviving(&mut self, name: &str, value: &[u8]) {
+        match self.entries.iter_mut().find(|entry| entry.name.eq_ignore_ascii_case(name)) {
+            Some(entry) => {
+                entry.value = value.to_vec();
+                entry.removed = false;
+            }
+            None => self.add(name, value),
         }
     }
 

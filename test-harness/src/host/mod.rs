@@ -10,6 +10,10 @@
 //! Nothing here does I/O: the caller carries dispatches out and brings the replies back, so the same worker serves
 //! a test with canned answers ([`drive`]) and an HTTP gateway with sockets. After **every** call into a worker that
 //! can run the filter, ask [`Worker::take_dispatches`] for calls that were not part of the returned [`Step`].
+//!
+//! Left out, because no filter here needs them or because they belong to whoever does the I/O: response bodies and
+//! trailers, TCP streams, gRPC, shared queues, pausing in response phases on Envoy, resolving names, and how time-outs
+//! are counted ([`Dispatch::timeout`] is what the filter asked for). Several filters in one chain are left out too.
 
 mod abi;
 mod clock;
@@ -28,6 +32,7 @@ mod profile;
 mod prometheus;
 mod properties;
 mod request;
+mod response;
 mod shared_data;
 mod slab;
 mod state;

@@ -20,7 +20,7 @@ impl From<Option<Vec<u8>>> for Lookup {
     }
 }
 
-/// nginx variables that a filter may set through their proxy-wasm names would need nginx; all are read-only here.
+/// What Kong has setters for. Setting them is accepted here and changes nothing; nginx's variables are read-only here.
 const KONG_SETTABLE: &[&str] =
     &["kong.response.status", "kong.service.target", "kong.service.upstream", "kong.service.request.scheme"];
 

@@ -137,6 +137,7 @@ impl SharedData {
     /// Writes; `None` deletes. `cas` 0 is what the SDK sends for `None`.
     pub(crate) fn set(&self, key: &str, value: Option<&[u8]>, cas: u32) -> Write {
         let mut store = self.lock();
+        let key_len = key.len();
         let Some(key) = store.resolve(self.profile, key) else {
             return Write::Trap("failed setting value to shm (could not resolve namespace)");
         };
@@ -144,10 +145,10 @@ impl SharedData {
             return Write::Trap("failed setting value to shm (could not write to slab)");
         }
         if take_one(&mut store.faults.lost_cas) {
-            store.other_writer(&key, value);
+            store.other_writer(&key, key_len, value);
         }
         match self.profile {
-            Profile::Kong => store.set_like_kong(key, value, cas),
+            Profile::Kong => store.set_like_kong(key, key_len, value, cas),
             Profile::Envoy => store.set_like_envoy(key, value.unwrap_or_default(), cas),
         }
     }
@@ -215,7 +216,7 @@ impl Store {
         self.entries.insert(key, entry);
     }
 
-    fn set_like_kong(&mut self, key: Key, value: Option<&[u8]>, cas: u32) -> Write {
+    fn set_like_kong(&mut self, key: Key, key_len: usize, value: Option<&[u8]>, cas: u32) -> Write {
         let found = self.entries.get(&key);
         if cas != found.map_or(0, |entry| entry.cas) {
             return Write::CasMismatch;
@@ -226,7 +227,7 @@ impl Store {
         };
         // A value that is not longer is written in place: no allocation, so nothing is evicted.
         let in_place = found.is_some_and(|entry| value.len() <= entry.value.len());
-        let cost = slab::cost(8, value.len());
+        let cost = slab::cost(key_len, value.len());
         if !in_place && !self.make_room(&key, cost) {
             return Write::Trap("failed setting value to shm (could not write to slab)");
         }
@@ -293,14 +294,14 @@ impl Store {
     }
 
     /// Another worker wrote in between: the entry gets a CAS nobody here has seen.
-    fn other_writer(&mut self, key: &Key, value: Option<&[u8]>) {
+    fn other_writer(&mut self, key: &Key, key_len: usize, value: Option<&[u8]>) {
         self.next_cas = self.next_cas.wrapping_add(1);
         let next = self.next_cas;
         if let Some(entry) = self.entries.get_mut(key) {
             entry.cas = entry.cas.wrapping_add(1).max(next);
         } else {
             let value = value.unwrap_or_default().to_vec();
-            let cost = if key.0 == usize::MAX { 0 } else { slab::cost(8, value.len()) };
+            let cost = if key.0 == usize::MAX { 0 } else { slab::cost(key_len, value.len()) };
             self.put(key.clone(), Entry { zone: key.0, value, previous: Vec::new(), cas: 1, cost, used: 0 });
         }
     }

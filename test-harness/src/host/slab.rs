@@ -20,5 +20,5 @@ pub(crate) fn capacity(size: usize) -> usize {
 
 /// The queue an entry of that cost waits in for eviction under `slru`: one a slot size, one for everything larger.
 pub(crate) fn queue(cost: usize) -> u32 {
-    if cost > PAGE / 2 { u32::MAX } else { cost.ilog2() }
+    if cost > PAGE / 2 { u32::MAX } else { cost.checked_ilog2().unwrap_or(0) }
 }

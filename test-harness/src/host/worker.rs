@@ -195,16 +195,14 @@ impl Worker {
             exchange.failed = true;
         }
         state.cancel_pending(active);
-        for root in state.roots.values_mut() {
-            root.started = false;
-        }
-        for exchange in state.exchanges.values_mut() {
-            exchange.created = false;
-            exchange.failed |= !kong;
-        }
+        self.forget_contexts()?;
+        let state = self.state()?;
         if !kong {
             state.timers.clear();
             state.pending.clear();
+            for exchange in state.exchanges.values_mut() {
+                exchange.failed = true;
+            }
         } else if !state.pending.is_empty() {
             return Err(self.die("a trap while another call of the module was pending"));
         }
@@ -213,14 +211,42 @@ impl Worker {
 
     /// Kong makes a new instance when the old one has trapped.
     pub(crate) fn ensure_instance(&mut self) -> Result<(), HostError> {
-        if !self.is_kong() || !self.vm()?.trapped {
+        if self.is_kong() && self.vm()?.trapped { self.instantiate_again() } else { Ok(()) }
+    }
+
+    /// Replaces the instance by a new one, as can happen on Kong when a reload's old plan is collected: what the
+    /// filter kept in memory is gone, and its contexts are made again when they are next needed. Envoy does no such
+    /// thing, so there this does nothing.
+    ///
+    /// # Errors
+    /// [`HostError::WorkerDied`].
+    pub fn lose_instance(&mut self) -> Result<(), HostError> {
+        if !self.is_kong() {
             return Ok(());
         }
-        let Some(old) = self.vm.take() else { return Ok(()) };
-        match Vm::instantiate(&self.module, old.into_state()) {
-            Ok(vm) => self.vm = Some(vm),
-            Err(error) => return Err(self.die(format!("no new instance after a trap: {error}"))),
+        self.forget_contexts()?;
+        self.instantiate_again()
+    }
+
+    fn forget_contexts(&mut self) -> Result<(), HostError> {
+        let state = self.state()?;
+        for root in state.roots.values_mut() {
+            root.started = false;
+        }
+        for exchange in state.exchanges.values_mut() {
+            exchange.created = false;
         }
         Ok(())
+    }
+
+    fn instantiate_again(&mut self) -> Result<(), HostError> {
+        let Some(old) = self.vm.take() else { return Ok(()) };
+        match Vm::instantiate(&self.module, old.into_state()) {
+            Ok(vm) => {
+                self.vm = Some(vm);
+                Ok(())
+            }
+            Err(error) => Err(self.die(format!("no new instance: {error}"))),
+        }
     }
 }

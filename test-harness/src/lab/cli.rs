@@ -6,7 +6,7 @@ use super::peers::{DEFAULT_ISSUER, Peers};
 use super::resolve::{Resolve, ResolveEntry};
 use super::scenarios::{self, Outcome, Target};
 use super::serve::{Gateway, LogSink, Settings};
-use crate::host::{LogLevel, LogLine, Profile};
+use crate::host::{FilterModule, LogLevel, LogLine, Profile};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -145,7 +145,7 @@ impl FilterArgs {
         }
         Ok(Settings {
             kong_yml: self.kong_yml.clone(),
-            wasm: self.wasm.clone(),
+            filter: FilterModule::load(&self.wasm)?,
             filters: self.filters.clone(),
             profile: match self.profile {
                 ProfileName::Kong => Profile::Kong,

@@ -3,7 +3,7 @@
 use wasmtime::{Caller, Linker};
 
 use super::{Host, Returned, Status, trap};
-use crate::host::headers::{marshal, marshal_for_kong, unmarshal};
+use crate::host::headers::{has_nginx_slot, marshal, marshal_for_kong, unmarshal};
 use crate::host::state::{Exchange, HostState, Phase, Stage};
 use crate::host::{HeaderPairs, LogLevel};
 
@@ -211,6 +211,13 @@ impl Host<'_> {
             (REQUEST, ":scheme") => exchange.scheme = text(),
             (REQUEST, ":authority") => exchange.authority = text(),
             (REQUEST, "host" | "Host") if !kong => exchange.authority = text(),
+            (REQUEST, _) if kong && has_nginx_slot(key) => match value {
+                None => exchange.request.remove(key),
+                Some(_) if add && exchange.request.first_even_removed(key).is_some() => {
+                    self.state_mut().log(LogLevel::Error, format!("cannot add new \"{key}\" builtin request header"));
+                }
+                Some(value) => exchange.request.set_reviving(key, value),
+            },
             (RESPONSE, ":status") => match text().parse() {
                 Ok(status @ 100..=599) => exchange.status = status,
                 _ => self.state_mut().log(LogLevel::Warn, "ignoring attempt to set invalid response status"),

@@ -32,5 +32,7 @@ async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {
     };
     let routes: Vec<Value> = plan.config.routes.iter().map(route).collect();
     let profile = if shared.node.profile().is_kong() { "kong" } else { "envoy" };
-    Json(json!({"filter": shared.filter.name(), "profile": profile, "workers": shared.pool.len(), "routes": routes}))
+    Json(
+        json!({"filter": shared.settings.filter.name(), "profile": profile, "workers": shared.pool.len(), "routes": routes}),
+    )
 }

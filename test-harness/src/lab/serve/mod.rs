@@ -40,8 +40,8 @@ pub type LogSink = Arc<dyn Fn(&LogLine) + Send + Sync>;
 pub struct Settings {
     /// The declarative configuration.
     pub kong_yml: PathBuf,
-    /// The compiled filter; the stem of its file is the filter's name.
-    pub wasm: PathBuf,
+    /// The compiled filter, under the name that the configuration calls it by.
+    pub filter: Arc<FilterModule>,
     /// Where `<filter>.meta.json` is: its label patterns shape `/metrics`.
     pub filters: PathBuf,
     /// Which host to behave like.
@@ -70,7 +70,6 @@ pub struct Gateway {
 /// What the parts of the gateway share.
 struct Shared {
     settings: Settings,
-    filter: Arc<FilterModule>,
     node: Node,
     plan: RwLock<Arc<Plan>>,
     pool: Pool,
@@ -96,8 +95,7 @@ impl Gateway {
     /// # Errors
     /// When a file cannot be read or is faulty, the host cannot run the filter, or an address cannot be listened on.
     pub async fn start(settings: Settings, log: LogSink) -> anyhow::Result<Self> {
-        let wasm = settings.wasm.clone();
-        let filter = tokio::task::spawn_blocking(move || FilterModule::load(&wasm)).await??;
+        let filter = Arc::clone(&settings.filter);
         let plan = Arc::new(Plan::load(&settings.kong_yml, filter.name())?);
         let labels = labels(&settings.filters, filter.name())?;
         let node = node(settings.profile, filter.name());
@@ -109,7 +107,7 @@ impl Gateway {
             TcpListener::bind(&settings.admin).await.with_context(|| format!("listen on {}", settings.admin))?;
         let (stop, stopped) = watch::channel(false);
         let (listen, admin_address) = (proxy.local_addr()?, admin.local_addr()?);
-        let shared = Arc::new(Shared { settings, filter, node, plan: RwLock::new(plan), pool, client, labels });
+        let shared = Arc::new(Shared { settings, node, plan: RwLock::new(plan), pool, client, labels });
         let ended = vec![
             tokio::spawn(proxy::listen(proxy, Arc::clone(&shared), stopped.clone())),
             tokio::spawn(admin::listen(admin, Arc::clone(&shared), stopped)),
@@ -122,7 +120,7 @@ impl Gateway {
     /// # Errors
     /// When the file is faulty, or a worker died of the new configuration.
     pub async fn reload(&self) -> anyhow::Result<String> {
-        let plan = Arc::new(Plan::load(&self.shared.settings.kong_yml, self.shared.filter.name())?);
+        let plan = Arc::new(Plan::load(&self.shared.settings.kong_yml, self.shared.settings.filter.name())?);
         let outcome = self.shared.pool.reload(&plan).await?;
         let routes = plan.config.routes.len();
         *self.shared.plan.write().unwrap_or_else(PoisonError::into_inner) = plan;
@@ -184,6 +182,3 @@ fn labels(directory: &Path, filter: &str) -> anyhow::Result<Vec<LabelPattern>> {
         Err(error) => Err(error).with_context(|| path.display().to_string()),
     }
 }
-
-#[cfg(test)]
-mod tests;
