@@ -41,12 +41,13 @@ pub(super) async fn run(args: &FilterArgs) -> anyhow::Result<()> {
         client: Client::new(Resolve::default(), PATIENCE),
         audit,
     };
-    print::opening(&stage.gateway);
+    print::opening(&stage.gateway, &stage.idp);
     let mut surprises = 0;
+    let mut retry_after = None;
     for chapter in CHAPTERS {
         print::chapter(chapter);
         for act in chapter.acts {
-            surprises += usize::from(!stage.play(act).await?);
+            surprises += usize::from(!stage.play(act, &mut retry_after).await?);
         }
     }
     print::metrics(&gateway.metrics());
@@ -66,17 +67,19 @@ struct Stage {
 
 impl Stage {
     /// Plays an act. False when an answer was not as told.
-    async fn play(&self, act: &Act) -> anyhow::Result<bool> {
+    async fn play(&self, act: &Act, retry_after: &mut Option<u64>) -> anyhow::Result<bool> {
         match act {
-            Act::Wait { seconds, why } => {
-                print::wait(*seconds, why);
-                tokio::time::sleep(Duration::from_secs(*seconds)).await;
+            Act::WaitAsTold => {
+                let seconds = retry_after.unwrap_or(0).min(PATIENCE.as_secs());
+                print::wait(seconds);
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
                 Ok(true)
             }
             Act::Send { method, path, token, expect } => {
                 let answer = self.send(method, path, token).await?;
                 print::request(&self.gateway, method, path, token);
-                print::answer(&answer, &self.audit());
+                *retry_after = answer.header("retry-after").and_then(|seconds| seconds.parse().ok());
+                print::answer(&answer, &self.audit().await);
                 let as_told = answer.status == *expect;
                 if !as_told {
                     print::surprise(*expect, answer.status);
@@ -105,9 +108,15 @@ impl Stage {
         Ok(String::from_utf8_lossy(&answer.body).trim().to_owned())
     }
 
-    /// The audit lines since the last time.
-    fn audit(&self) -> Vec<Value> {
-        let lines = std::mem::take(&mut *self.audit.lock().unwrap_or_else(PoisonError::into_inner));
-        lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    /// The audit lines since the last time. They may come a little after the answer.
+    async fn audit(&self) -> Vec<Value> {
+        for _ in 0..20 {
+            let lines = std::mem::take(&mut *self.audit.lock().unwrap_or_else(PoisonError::into_inner));
+            if !lines.is_empty() {
+                return lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Vec::new()
     }
 }

@@ -15,8 +15,10 @@ const SHOWN: &[&str] = &["www-authenticate", "retry-after", "ratelimit-policy", 
 /// Members of an audit line worth showing, in this order.
 const AUDITED: &[&str] = &["decision", "reason", "rule", "user", "agent", "granted_by", "group", "entity"];
 
-pub(super) fn opening(gateway: &Base) {
+pub(super) fn opening(gateway: &Base, idp: &Base) {
     println!("A gateway with the compiled filter at {gateway}, an identity provider and an upstream beside it.");
+    let style = AnsiColor::Cyan.on_default();
+    println!("\n  {style}$ token() {{ curl -s \"{idp}/token/$1\"; }}{style:#}");
 }
 
 pub(super) fn chapter(chapter: &Chapter) {
@@ -27,8 +29,8 @@ pub(super) fn request(gateway: &Base, method: &str, path: &str, token: &Token) {
     let method = if method == "GET" { String::new() } else { format!("-X {method} ") };
     let header = match token {
         Token::None => String::new(),
-        Token::Of(user) => format!(" -H \"Authorization: Bearer $({user})\""),
-        Token::Forged(user) => format!(" -H \"Authorization: Bearer $({user}, forged)\""),
+        Token::Of(user) => format!(" -H \"Authorization: Bearer $(token {user})\""),
+        Token::Forged(user) => format!(" -H \"Authorization: Bearer $(token {user}?forge=stranger_key)\""),
     };
     let style = AnsiColor::Cyan.on_default();
     println!("\n  {style}$ curl -i {method}{gateway}{path}{header}{style:#}");
@@ -61,14 +63,11 @@ pub(super) fn answer(answer: &Incoming, audit: &[Value]) {
 fn upstream(body: &Value) {
     let Some(headers) = body.get("headers").and_then(Value::as_object) else { return };
     println!("  {DIM}the upstream got:{DIM:#}");
-    for (name, value) in headers {
-        if name.starts_with("x-backstage-") || name == "baggage" {
-            println!("    {name}: {}", plain(value).unwrap_or_default());
-        }
+    for (name, value) in headers.iter().filter(|(name, _)| name.starts_with("x-backstage-") || *name == "baggage") {
+        println!("    {name}: {}", plain(value).unwrap_or_default());
     }
-    if !headers.contains_key("authorization") {
-        println!("    {DIM}(no authorization){DIM:#}");
-    }
+    let token = if headers.contains_key("authorization") { "the token" } else { "no token" };
+    println!("    {DIM}({token}){DIM:#}");
 }
 
 fn plain(value: &Value) -> Option<String> {
@@ -79,8 +78,8 @@ fn plain(value: &Value) -> Option<String> {
     }
 }
 
-pub(super) fn wait(seconds: u64, why: &str) {
-    println!("\n  {DIM}… {seconds} seconds, {why}{DIM:#}");
+pub(super) fn wait(seconds: u64) {
+    println!("\n  {DIM}… {seconds} seconds pass, as Retry-After says{DIM:#}");
 }
 
 pub(super) fn surprise(expected: u16, found: u16) {

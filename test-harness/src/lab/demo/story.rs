@@ -11,8 +11,14 @@ pub(super) struct Chapter {
 /// What happens.
 #[derive(Debug)]
 pub(super) enum Act {
-    Send { method: &'static str, path: &'static str, token: Token, expect: u16 },
-    Wait { seconds: u64, why: &'static str },
+    Send {
+        method: &'static str,
+        path: &'static str,
+        token: Token,
+        expect: u16,
+    },
+    /// As long as the last answer's `Retry-After` says.
+    WaitAsTold,
 }
 
 /// Who asks.
@@ -69,7 +75,7 @@ pub(super) const CHAPTERS: &[Chapter] = &[
             send("GET", "/quota", Token::Of("search-dev"), 200),
             send("GET", "/quota", Token::Of("search-dev"), 200),
             send("GET", "/quota", Token::Of("search-dev"), 429),
-            Act::Wait { seconds: 10, why: "until the window has passed" },
+            Act::WaitAsTold,
             send("GET", "/quota", Token::Of("search-dev"), 200),
         ],
     },

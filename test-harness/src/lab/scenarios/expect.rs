@@ -88,7 +88,7 @@ impl<'de> Deserialize<'de> for Condition {
 impl Condition {
     /// What is wrong with `found`, if anything.
     pub fn check(&self, found: Option<&Value>) -> Option<String> {
-        let shown = || found.map_or_else(|| "nothing".to_owned(), Value::to_string);
+        let shown = || found.map_or_else(|| "nothing".to_owned(), |value| short(value.to_string()));
         let text = found.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         let (fits, wanted) = match self {
             Self::Absent => (found.is_none(), "nothing".to_owned()),
@@ -144,6 +144,14 @@ impl Expected {
             fault("upstream path", condition, at("/path"));
         }
         faults
+    }
+}
+
+/// Tokens are long, and no reader of a report wants all of one.
+fn short(text: String) -> String {
+    match text.char_indices().nth(160) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
     }
 }
 

@@ -81,8 +81,9 @@ impl Target {
         let run = format!("{:08x}", rand::random::<u32>());
         let steps = scenario.steps();
         let mut faults = Vec::new();
+        let mut retry_after = None;
         for (index, step) in steps.iter().enumerate() {
-            let found = match self.step(step, &run).await {
+            let found = match self.step(step, &run, &mut retry_after).await {
                 Ok(found) => found,
                 Err(error) => vec![error.to_string()],
             };
@@ -96,7 +97,19 @@ impl Target {
         Outcome { group, name, faults, milliseconds: start.elapsed().as_millis() }
     }
 
-    async fn step(&self, step: &Step, run: &str) -> Result<Vec<String>, StepError> {
+    /// `retry_after` is that of the answer before, in seconds.
+    async fn step(&self, step: &Step, run: &str, retry_after: &mut Option<u64>) -> Result<Vec<String>, StepError> {
+        if step.wait_retry_after {
+            match retry_after.filter(|seconds| *seconds <= PATIENCE.as_secs()) {
+                Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+                None => {
+                    return Ok(vec![format!(
+                        "retry-after: expected up to {} seconds, found {retry_after:?}",
+                        PATIENCE.as_secs()
+                    )]);
+                }
+            }
+        }
         if step.wait_ms > 0 {
             tokio::time::sleep(Duration::from_millis(step.wait_ms)).await;
         }
@@ -105,7 +118,9 @@ impl Target {
         }
         let (Some(request), Some(expect)) = (&step.request, &step.expect) else { return Ok(Vec::new()) };
         for turn in 1..=step.repeat {
-            let mut faults = expect.faults(&self.send(request, run).await?);
+            let answer = self.send(request, run).await?;
+            *retry_after = answer.header("retry-after").and_then(|seconds| seconds.parse().ok());
+            let mut faults = expect.faults(&answer);
             if !faults.is_empty() {
                 if step.repeat > 1 {
                     faults.push(format!("(request {turn} of {})", step.repeat));

@@ -38,6 +38,9 @@ pub struct Step {
     /// Waits before anything else, in milliseconds.
     #[serde(default)]
     pub wait_ms: u64,
+    /// Waits as long as `Retry-After` of the answer before says.
+    #[serde(default)]
+    pub wait_retry_after: bool,
     /// Sent to the identity provider's `/control` before the request.
     pub provider: Option<Provider>,
     /// The request.
@@ -129,7 +132,7 @@ impl Scenario {
             return self.steps.clone();
         }
         let (request, expect) = (self.request.clone(), self.expect.clone());
-        vec![Step { wait_ms: 0, provider: None, request, expect, repeat: 1 }]
+        vec![Step { wait_ms: 0, wait_retry_after: false, provider: None, request, expect, repeat: 1 }]
     }
 }
 

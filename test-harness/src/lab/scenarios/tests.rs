@@ -102,16 +102,19 @@ async fn the_runner_tells_what_passes_from_what_fails() {
     steps:
     - {request: {path: /}, expect: {}}
     - {provider: {rotate: true}, request: {path: /status/403}, expect: {}, repeat: 2}
+  - name: is not told when to try again
+    steps: [{request: {path: /}, expect: {}}, {wait_retry_after: true, request: {path: /}, expect: {}}]
 - group: two
   scenarios: [{name: token cannot be made, request: {path: /, token: {forge: nonsense}}, expect: {}}]
 "#;
     let groups = parse(table).unwrap();
     let mut seen = 0;
     let outcomes = target.run(&groups, None, |_| seen += 1).await;
-    assert_eq!(seen, 3);
+    assert_eq!(seen, 4);
     assert_eq!(outcomes[0].faults, [""; 0]);
     assert_eq!(outcomes[1].faults, ["step 2: status: expected 200, found 403", "step 2: (request 1 of 2)"]);
-    assert!(outcomes[2].faults[0].starts_with("identity provider answered 422"), "{:?}", outcomes[2].faults);
-    assert_eq!(closing_line(&outcomes), "scenarios: 1 passed, 2 failed");
+    assert_eq!(outcomes[2].faults, ["step 2: retry-after: expected up to 15 seconds, found None"]);
+    assert!(outcomes[3].faults[0].starts_with("identity provider answered 422"), "{:?}", outcomes[3].faults);
+    assert_eq!(closing_line(&outcomes), "scenarios: 1 passed, 3 failed");
     assert_eq!(target.run(&groups, Some("two"), |_| ()).await.len(), 1);
 }
