@@ -1,4 +1,31 @@
-//! Backstage's catalog in Kong's request path.
+//! Backstage's catalog in Kong's request path: verify, map, decide, charge, tag and record, as one proxy-wasm filter.
+//!
+//! The crate is a pure core and one thin adapter. Arrows point one way:
+//!
+//! ```text
+//! filter → exchange → identity, ownership, policy, quota, tags, telemetry, denial → config, jose, entity, path, record, host
+//! ```
+//!
+//! Only [`filter`] knows `proxy_wasm`; without the `host` feature the crate builds without it. Nothing in the core reads
+//! a clock: *now* is an argument.
 #![deny(unsafe_code)]
+#![cfg_attr(not(feature = "host"), forbid(unsafe_code))]
 
+pub mod config;
+pub mod denial;
 pub mod entity;
+pub mod exchange;
+#[cfg(feature = "host")]
+mod filter;
+pub mod host;
+pub mod identity;
+pub mod jose;
+pub mod keyring;
+pub mod ownership;
+pub mod path;
+pub mod policy;
+pub mod quota;
+pub mod record;
+pub mod tags;
+pub mod telemetry;
+pub mod worker;

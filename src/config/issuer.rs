@@ -1,0 +1,239 @@
+//! Issuers: whose tokens count, how they are verified, and what their claims mean in Backstage.
+
+use crate::entity::EntityRef;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// A signature algorithm of RFC 7518 §3.1 or RFC 8037.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Algorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// RSASSA-PSS with SHA-384.
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    Ps512,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// Ed25519.
+    EdDsa,
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+}
+
+impl Algorithm {
+    /// All of them, in the order in which messages list them.
+    pub const ALL: [Self; 12] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
+    ];
+
+    /// The `alg` text.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+        }
+    }
+
+    /// The algorithm of an `alg` text, which is case-sensitive (RFC 7515 §4.1.1).
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+
+    /// Size of its hash in bytes: the shortest HMAC secret (RFC 7518 §3.2).
+    pub fn hash_bytes(self) -> usize {
+        match self {
+            Self::Rs256 | Self::Ps256 | Self::Es256 | Self::Hs256 => 32,
+            Self::Rs384 | Self::Ps384 | Self::Es384 | Self::Hs384 => 48,
+            Self::Rs512 | Self::Ps512 | Self::EdDsa | Self::Hs512 => 64,
+        }
+    }
+
+    /// Whether it needs a shared secret rather than a public key.
+    pub fn is_symmetric(self) -> bool {
+        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+    }
+}
+
+/// Tells apart issuer settings that must not share verified tokens: equal ids mean equal settings, across all routes of
+/// a worker. It is a digest of the issuer's whole configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IssuerId(pub [u8; 16]);
+
+/// One issuer and what its tokens must look like.
+pub struct Issuer {
+    /// Digest of these settings.
+    pub id: IssuerId,
+    /// The exact `iss`.
+    pub issuer: String,
+    /// What `aud` must hold.
+    pub audiences: Audiences,
+    /// The algorithms that its keys may be used with; never empty.
+    pub algorithms: Vec<Algorithm>,
+    /// Where its keys come from.
+    pub keys: KeySource,
+    /// Accepted `typ` header values, lower-case and without `application/` (RFC 8725 §3.11); empty accepts any or none.
+    pub typ: Vec<String>,
+    /// How far clocks may disagree.
+    pub leeway: Duration,
+    /// Longest accepted time between `iat` and `exp`; `None` does not ask for `iat`.
+    pub max_lifetime: Option<Duration>,
+    /// Scopes that must all be in `scope` or `scp`.
+    pub required_scopes: Vec<String>,
+    /// Claims that must be equal to a value, or hold it where they are arrays.
+    pub required_claims: BTreeMap<ClaimName, serde_json::Value>,
+    /// What its subjects are, unless a token says `act`.
+    pub default_kind: super::PrincipalKind,
+    /// Which claims say who the caller is.
+    pub claims: ClaimNames,
+    /// How a user claim becomes a `user:` ref.
+    pub users: UserMapping,
+    /// How group claims become `group:` refs.
+    pub groups: GroupMapping,
+}
+
+impl fmt::Debug for Issuer {
+    /// Names the issuer only: keys and secrets stay out of every log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}
+
+/// What `aud` must hold (RFC 7519 §4.1.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audiences {
+    /// At least one of these.
+    AnyOf(Vec<String>),
+    /// Each of these.
+    AllOf(Vec<String>),
+    /// Not looked at: the operator said so, because the provider's access tokens carry none (Amazon Cognito).
+    Unchecked,
+}
+
+/// Where an issuer's keys come from.
+pub enum KeySource {
+    /// A key set in the configuration itself.
+    Inline(crate::jose::KeySet),
+    /// A shared secret, for HMAC.
+    Secret(Vec<u8>),
+    /// A key set that the provider serves.
+    Remote(RemoteKeys),
+}
+
+/// A key set that the provider serves.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RemoteKeys {
+    /// `https` or `http`, from the URI.
+    pub scheme: String,
+    /// Host and port of the URI: what `:authority` says, and the name that TLS verifies.
+    pub authority: String,
+    /// Path and query of the URI.
+    pub path: String,
+    /// Where the proxy connects, verbatim: `host:port` in Kong, a cluster name in Envoy.
+    pub upstream: String,
+    /// How often and how long.
+    pub fetch: FetchSettings,
+}
+
+/// How a key set is fetched and kept.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FetchSettings {
+    /// How long a request waits for a fetch.
+    pub timeout: Duration,
+    /// Age at which a set is fetched anew.
+    pub max_age: Duration,
+    /// How long past `max_age` a set still serves while the provider is down.
+    pub stale: Duration,
+    /// Shortest time between two fetches that an unknown key or a failure causes.
+    pub cooldown: Duration,
+}
+
+/// Names a claim: the exact key first, then, when it starts with `/`, a JSON Pointer (RFC 6901).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClaimName(pub String);
+
+/// Which claims say who the caller is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimNames {
+    /// The user; `sub` unless configured.
+    pub user: ClaimName,
+    /// The groups; `groups` unless configured (`ent` where the issuer is a Backstage).
+    pub groups: ClaimName,
+    /// The OAuth client; `azp`, then `client_id`, unless configured.
+    pub client: Option<ClaimName>,
+    /// The agent that acts for the user; `/act/sub` (RFC 8693 §4.1) unless configured.
+    pub agent: ClaimName,
+    /// A claim whose presence makes the caller a service.
+    pub service: Option<ClaimName>,
+}
+
+/// How a provider's name becomes a name in the catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameTransform {
+    /// As it is.
+    Identity,
+    /// Lower case, every run of other characters one hyphen.
+    KebabCase,
+    /// What follows the last `/`, then as it is.
+    LastPathSegment,
+    /// Backstage's Microsoft Graph provider: lower case, every other character `_`.
+    MsGraph,
+}
+
+/// How a user claim becomes a `user:` ref.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserMapping {
+    /// Namespace of mapped users.
+    pub namespace: String,
+    /// Name transform.
+    pub transform: NameTransform,
+    /// Whether a claim that already is a full `user:` ref is taken as it is.
+    pub entity_refs: bool,
+}
+
+/// How group claims become `group:` refs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupMapping {
+    /// Explicit table, claim value → ref; it goes first.
+    pub table: BTreeMap<String, EntityRef>,
+    /// Name transform for what the table does not know; `None` drops such values.
+    pub transform: Option<NameTransform>,
+    /// Namespace of transformed groups.
+    pub namespace: String,
+    /// Whether a claim value that already is a full entity ref is taken as it is, kind and namespace included.
+    pub entity_refs: bool,
+}

@@ -1,0 +1,170 @@
+//! Text → [`Config`]: the one place where a configuration is judged.
+
+mod issuer;
+mod policy;
+mod quota;
+
+use super::error::{ConfigError, Problem};
+use super::{Audit, Config, ConsumerHeaders, Credentials, Tags, Zones, raw};
+use crate::entity::{DEFAULT_NAMESPACE, EntityRef};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+type Parsed<T> = Result<T, ConfigError>;
+
+impl Config {
+    /// Parses the configuration of a route.
+    ///
+    /// # Errors
+    /// The first fault, with its path, what was found there and what is allowed. Secrets are not part of any message.
+    pub fn parse(text: &[u8]) -> Result<Self, ConfigError> {
+        let value: Value =
+            serde_json::from_slice(text).map_err(|e| ConfigError::new(".", Problem::Json(e.to_string())))?;
+        let issuer_texts = issuer_texts(&value);
+        let raw: raw::Config = serde_path_to_error::deserialize(value)
+            .map_err(|e| ConfigError::new(e.path().to_string(), Problem::Shape(e.inner().to_string())))?;
+        let owner = raw.owner.as_deref().map(|text| self::owner(text, "owner")).transpose()?;
+        let policy = policy::policy(raw.policy, owner.is_some())?;
+        Ok(Self {
+            entity: EntityRef::parse(&raw.entity, None, DEFAULT_NAMESPACE)
+                .map_err(|error| entity_error("entity", &raw.entity, error))?,
+            owner,
+            consumers: each(&raw.consumers.0, "consumers", |text, path| self::owner(text, path))?,
+            credentials: credentials(raw.credentials)?,
+            issuers: issuer::issuers(raw.issuers.0, &issuer_texts)?,
+            policy,
+            quotas: raw.quotas.map(quota::quotas).transpose()?,
+            tags: tags(&raw.tags),
+            audit: audit(&raw.audit)?,
+            metrics: raw.metrics.enabled,
+            zones: zones(raw.shared_data)?,
+            realm: raw.realm.map(|text| header_text(text, "realm")).transpose()?,
+            resource_metadata: raw.resource_metadata.map(resource_metadata).transpose()?,
+        })
+    }
+}
+
+/// The text of each issuer's settings, members sorted, so that equal settings digest alike.
+fn issuer_texts(config: &Value) -> Vec<String> {
+    config.get("issuers").and_then(Value::as_array).into_iter().flatten().map(Value::to_string).collect()
+}
+
+fn credentials(raw: raw::Credentials) -> Parsed<Credentials> {
+    let header = raw.header.to_ascii_lowercase();
+    if !is_token(&header) {
+        return Err(not_allowed("credentials.header", raw.header, "a header name (RFC 9110 §5.1)"));
+    }
+    let scheme = raw.scheme.unwrap_or_else(|| (header == "authorization").then(|| "Bearer".to_owned()));
+    if let Some(scheme) = scheme.as_deref().filter(|scheme| !is_token(scheme)) {
+        return Err(not_allowed("credentials.scheme", scheme, "an authentication scheme such as Bearer, or null"));
+    }
+    if let Some(cookie) = raw.cookie.as_deref().filter(|cookie| !is_token(cookie)) {
+        return Err(not_allowed("credentials.cookie", cookie, "a cookie name (RFC 6265 §4.1.1), or null"));
+    }
+    let max = in_range(raw.max_token_bytes, 256, 65_536, "credentials.max_token_bytes")?;
+    Ok(Credentials {
+        header,
+        scheme,
+        cookie: raw.cookie,
+        forward_token: raw.forward_token,
+        pass_cors_preflight: matches!(raw.cors_preflight, raw::Preflight::Pass),
+        max_token_bytes: usize::try_from(max).unwrap_or(usize::MAX),
+    })
+}
+
+fn tags(raw: &raw::Tags) -> Tags {
+    let consumer_headers = match raw.consumer_headers {
+        raw::ConsumerHeaders::Strip => ConsumerHeaders::Strip,
+        raw::ConsumerHeaders::Set => ConsumerHeaders::Set,
+        raw::ConsumerHeaders::Keep => ConsumerHeaders::Keep,
+    };
+    Tags { baggage: raw.baggage, consumer_headers, context: raw.context }
+}
+
+fn audit(raw: &raw::Audit) -> Parsed<Audit> {
+    let log_level = match raw.log_level {
+        raw::Level::Error => log::Level::Error,
+        raw::Level::Warn => log::Level::Warn,
+        raw::Level::Info => log::Level::Info,
+        raw::Level::Debug => log::Level::Debug,
+    };
+    if !(0.0..=1.0).contains(&raw.sample_allows) {
+        let problem = Problem::Range { found: raw.sample_allows.to_string(), min: 0, max: 1 };
+        return Err(ConfigError::new("audit.sample_allows", problem));
+    }
+    Ok(Audit { log_level, sample_allows: raw.sample_allows })
+}
+
+fn zones(raw: raw::SharedData) -> Parsed<Zones> {
+    let keys = zone(raw.keys_zone, "shared_data.keys_zone")?;
+    let quota = zone(raw.quota_zone, "shared_data.quota_zone")?;
+    Ok(Zones { keys, quota })
+}
+
+/// A zone's name ends where Kong finds the first `/` of a key, and is part of an nginx directive.
+fn zone(name: String, path: &str) -> Parsed<String> {
+    let valid = !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if valid { Ok(name) } else { Err(not_allowed(path, name, "1 to 64 letters, digits and underscores")) }
+}
+
+fn resource_metadata(url: String) -> Parsed<String> {
+    let url = header_text(url, "resource_metadata")?;
+    if url.starts_with("https://") || url.starts_with("http://") {
+        return Ok(url);
+    }
+    Err(not_allowed("resource_metadata", url, "an http or https URL (RFC 9728)"))
+}
+
+/// A text that goes into a quoted header parameter.
+fn header_text(text: String, path: &str) -> Parsed<String> {
+    let valid = !text.is_empty() && text.len() <= 512 && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+    if valid { Ok(text) } else { Err(not_allowed(path, text, "1 to 512 printable ASCII characters")) }
+}
+
+/// An owner or consumer: a group unless the kind is written, never anything but a group or a user.
+
+fn owner(text: &str, path: &str) -> Parsed<EntityRef> {
+    let entity = EntityRef::parse(text, Some("group"), DEFAULT_NAMESPACE).map_err(|e| entity_error(path, text, e))?;
+    if matches!(entity.kind(), "group" | "user") {
+        return Ok(entity);
+    }
+    Err(not_allowed(path, text, "a group or a user, such as group:default/payments"))
+}
+
+fn entity_error(path: impl Into<String>, found: &str, error: crate::entity::EntityRefError) -> ConfigError {
+    ConfigError::new(path, Problem::Entity { found: found.to_owned(), error })
+}
+
+fn not_allowed(path: impl Into<String>, found: impl Into<String>, allowed: impl Into<String>) -> ConfigError {
+    ConfigError::new(path, Problem::NotAllowed { found: found.into(), allowed: allowed.into() })
+}
+
+fn in_range(found: u64, min: u64, max: u64, path: impl Into<String>) -> Parsed<u64> {
+    if (min..=max).contains(&found) {
+        return Ok(found);
+    }
+    Err(ConfigError::new(path, Problem::Range { found: found.to_string(), min, max }))
+}
+
+/// Parses each item under its own path, `path[index]`.
+fn each<T, U>(items: &[T], path: &str, parse: impl Fn(&T, &str) -> Parsed<U>) -> Parsed<Vec<U>> {
+    items.iter().enumerate().map(|(index, item)| parse(item, &format!("{path}[{index}]"))).collect()
+}
+
+/// Refuses a text that stands twice.
+fn once(seen: &mut BTreeSet<String>, text: &str, path: impl Into<String>) -> Parsed<()> {
+    if seen.insert(text.to_owned()) {
+        return Ok(());
+    }
+    Err(ConfigError::new(path, Problem::Duplicate(text.to_owned())))
+}
+
+/// A token of RFC 9110 §5.6.2: header names, schemes, methods, cookie names.
+fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+#[cfg(test)]
+mod tests;

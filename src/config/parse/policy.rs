@@ -1,0 +1,96 @@
+//! Rules.
+
+use super::{Parsed, each, is_token, not_allowed, once, owner};
+use crate::config::error::{ConfigError, Problem};
+use crate::config::{AgentAccess, Allow, ClaimName, Mode, Policy, PrincipalKind, Rule, raw};
+use crate::path::PathPattern;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+const ALLOW_WORDS: &str = "anyone, authenticated, owner, consumer, a group or user such as group:default/payments, or \
+                           an object {\"claims\": {…}}";
+
+pub(super) fn policy(raw: raw::Policy, has_owner: bool) -> Parsed<Policy> {
+    let agents = match raw.agents {
+        raw::Agents::Deny => AgentAccess::Deny,
+        raw::Agents::ReadOnly => AgentAccess::ReadOnly,
+        raw::Agents::Allow => AgentAccess::Allow,
+    };
+    let mut names = BTreeSet::new();
+    let mut rules = Vec::with_capacity(raw.rules.0.len());
+    for (index, rule) in raw.rules.0.into_iter().enumerate() {
+        let path = format!("policy.rules[{index}]");
+        let rule = self::rule(rule, index, &path, has_owner)?;
+        once(&mut names, &rule.name, format!("{path}.name"))?;
+        rules.push(rule);
+    }
+    Ok(Policy { mode: mode(&raw.mode), agents, rules })
+}
+
+pub(super) fn mode(raw: &raw::Mode) -> Mode {
+    match raw {
+        raw::Mode::Enforce => Mode::Enforce,
+        raw::Mode::Shadow => Mode::Shadow,
+    }
+}
+
+fn rule(raw: raw::Rule, index: usize, path: &str, has_owner: bool) -> Parsed<Rule> {
+    let name = raw.name.unwrap_or_else(|| format!("rule-{index}"));
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(not_allowed(format!("{path}.name"), name, "1 to 64 printable ASCII characters without spaces"));
+    }
+    Ok(Rule {
+        name,
+        methods: each(&raw.methods.0, &format!("{path}.methods"), |text, path| method(text, path))?,
+        paths: each(&raw.paths.0, &format!("{path}.paths"), |text, path| {
+            PathPattern::parse(text).map_err(|problem| not_allowed(path, text, problem.to_string()))
+        })?,
+        principals: raw.principals.0.iter().map(kind).collect(),
+        allow: each(&raw.allow.0, &format!("{path}.allow"), |value, path| allow(value, path, has_owner))?,
+    })
+}
+
+/// Methods are compared by the letter; a lower-case one would never match.
+pub(super) fn method(text: &str, path: &str) -> Parsed<String> {
+    if is_token(text) && !text.bytes().any(|b| b.is_ascii_lowercase()) {
+        return Ok(text.to_owned());
+    }
+    Err(not_allowed(path, text, "a method in upper case, such as GET"))
+}
+
+fn kind(raw: &raw::Kind) -> PrincipalKind {
+    match raw {
+        raw::Kind::User => PrincipalKind::User,
+        raw::Kind::Service => PrincipalKind::Service,
+        raw::Kind::Agent => PrincipalKind::Agent,
+    }
+}
+
+fn allow(value: &Value, path: &str, has_owner: bool) -> Parsed<Allow> {
+    match value {
+        Value::String(word) => match word.as_str() {
+            "anyone" => Ok(Allow::Anyone),
+            "authenticated" => Ok(Allow::Authenticated),
+            "owner" if has_owner => Ok(Allow::Owner),
+            "owner" => {
+                Err(ConfigError::new(path, Problem::Missing("allows the owner, but the route names no `owner`")))
+            }
+            "consumer" => Ok(Allow::Consumer),
+            reference if reference.contains(':') => owner(reference, path).map(Allow::Entity),
+            _ => Err(not_allowed(path, word, ALLOW_WORDS)),
+        },
+        Value::Object(members) => claims(members, path),
+        other => Err(not_allowed(path, other.to_string(), ALLOW_WORDS)),
+    }
+}
+
+fn claims(members: &Map<String, Value>, path: &str) -> Parsed<Allow> {
+    let claims = match (members.len(), members.get("claims")) {
+        (1, Some(Value::Object(claims))) => claims,
+        _ => return Err(not_allowed(path, Value::Object(members.clone()).to_string(), ALLOW_WORDS)),
+    };
+    if claims.is_empty() {
+        return Err(ConfigError::new(format!("{path}.claims"), Problem::Empty("at least one claim and its value")));
+    }
+    Ok(Allow::Claims(claims.iter().map(|(name, value)| (ClaimName(name.clone()), value.clone())).collect()))
+}

@@ -1,0 +1,74 @@
+//! Quotas.
+
+use super::policy::{method, mode};
+use super::{Parsed, each, in_range, not_allowed, once, owner};
+use crate::config::error::{ConfigError, Problem};
+use crate::config::{Per, QuotaPolicy, Quotas, StoreFault, Window, raw};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Bounds the size of a record in shared data and the length of the `RateLimit` fields.
+const MAX_WINDOWS: usize = 8;
+const MAX_POLICIES: usize = 8;
+
+pub(super) fn quotas(raw: raw::Quotas) -> Parsed<Quotas> {
+    let on_store_error = match raw.on_store_error {
+        raw::StoreFault::Deny => StoreFault::Deny,
+        raw::StoreFault::Allow => StoreFault::Allow,
+    };
+    count(raw.policies.0.len(), MAX_POLICIES, "quotas.policies")?;
+    let mut names = BTreeSet::new();
+    let mut policies = Vec::with_capacity(raw.policies.0.len());
+    for (index, policy) in raw.policies.0.into_iter().enumerate() {
+        let path = format!("quotas.policies[{index}]");
+        once(&mut names, &policy.name, format!("{path}.name"))?;
+        policies.push(self::policy(policy, &path)?);
+    }
+    Ok(Quotas { mode: mode(&raw.mode), on_store_error, x_ratelimit_headers: raw.x_ratelimit_headers, policies })
+}
+
+fn policy(raw: raw::QuotaPolicy, path: &str) -> Parsed<QuotaPolicy> {
+    let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if raw.name.is_empty() || raw.name.len() > 32 || !raw.name.bytes().all(valid) {
+        return Err(not_allowed(format!("{path}.name"), raw.name, "1 to 32 letters, digits, '-', '_' and '.'"));
+    }
+    let mut overrides = BTreeMap::new();
+    for (reference, texts) in &raw.overrides {
+        let path = format!("{path}.overrides.{reference}");
+        overrides.insert(owner(reference, &path)?, windows(&texts.0, &path)?);
+    }
+    let mut cost = BTreeMap::new();
+    for (name, units) in &raw.cost {
+        let path = format!("{path}.cost.{name}");
+        let units = in_range(*units, 0, 1_000_000, path.as_str())?;
+        cost.insert(method(name, &path)?, u32::try_from(units).unwrap_or(u32::MAX));
+    }
+    Ok(QuotaPolicy {
+        per: match raw.per {
+            raw::Per::Group => Per::Group,
+            raw::Per::User => Per::User,
+            raw::Per::Client => Per::Client,
+            raw::Per::Entity => Per::Entity,
+        },
+        windows: windows(&raw.windows.0, &format!("{path}.windows"))?,
+        overrides,
+        cost,
+        name: raw.name,
+    })
+}
+
+fn windows(texts: &[String], path: &str) -> Parsed<Vec<Window>> {
+    count(texts.len(), MAX_WINDOWS, path)?;
+    let windows = each(texts, path, |text, path| {
+        Window::parse(text).map_err(|problem| not_allowed(path, text, problem.to_string()))
+    })?;
+    let lengths: BTreeSet<_> = windows.iter().map(|window| window.length).collect();
+    if lengths.len() < windows.len() {
+        return Err(ConfigError::new(path, Problem::Conflict("has two windows of one length; keep the smaller limit")));
+    }
+    Ok(windows)
+}
+
+fn count(found: usize, max: usize, path: &str) -> Parsed<()> {
+    let found = u64::try_from(found).unwrap_or(u64::MAX);
+    in_range(found, 1, u64::try_from(max).unwrap_or(u64::MAX), path).map(|_| ())
+}

@@ -1,0 +1,173 @@
+use super::super::*;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn minimal() -> Value {
+    json!({
+        "entity": "api:default/payments",
+        "owner": "payments",
+        "issuers": [{"issuer": "https://idp.example", "audiences": ["payments"], "secret": "0123456789abcdef0123456789abcdef"}],
+        "policy": {"rules": [{"allow": ["owner"]}]},
+        "quotas": {"policies": [{"name": "per-group", "per": "group", "windows": ["600/1m"]}]}
+    })
+}
+
+fn parse(config: &Value) -> Result<Config, ConfigError> {
+    Config::parse(config.to_string().as_bytes())
+}
+
+fn changed(pointer: &str, value: Value) -> Value {
+    let mut config = minimal();
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    match config.pointer_mut(parent).unwrap() {
+        Value::Object(members) => {
+            members.insert(field.to_owned(), value);
+        }
+        Value::Array(items) => items[field.parse::<usize>().unwrap()] = value,
+        other => panic!("{other} has no members"),
+    }
+    config
+}
+
+#[test]
+fn a_small_configuration_gets_safe_defaults() {
+    let config = parse(&minimal()).unwrap();
+    assert_eq!(config.owner.unwrap().as_str(), "group:default/payments");
+    assert_eq!(config.credentials.header, "authorization");
+    assert_eq!(config.credentials.scheme.as_deref(), Some("Bearer"));
+    assert!(!config.credentials.forward_token);
+    assert_eq!(config.policy.agents, AgentAccess::Deny);
+    assert_eq!(config.policy.mode, Mode::Enforce);
+    assert_eq!(config.quotas.unwrap().on_store_error, StoreFault::Deny);
+    assert_eq!(config.tags.consumer_headers, ConsumerHeaders::Strip);
+    let issuer = &config.issuers[0];
+    assert_eq!(issuer.algorithms, [Algorithm::Hs256]);
+    assert_eq!(issuer.leeway, Duration::from_secs(30));
+    assert!(!issuer.groups.entity_refs && !issuer.users.entity_refs);
+}
+
+#[test]
+fn an_empty_lua_table_counts_as_an_empty_array() {
+    let config = parse(&changed("/consumers", json!({}))).unwrap();
+    assert!(config.consumers.is_empty());
+}
+
+#[test]
+fn every_fault_names_its_path_what_was_found_and_what_is_allowed() {
+    let cases = [
+        ("/entty", json!("x"), ".", "unknown field `entty`, expected one of `entity`"),
+        ("/entity", json!(7), "entity", "invalid type: integer `7`, expected a string"),
+        ("/entity", json!("payments"), "entity", "\"payments\" has no kind"),
+        ("/owner", json!("api:default/x"), "owner", "must be a group or a user"),
+        ("/consumers", json!(["group:a/b/c"]), "consumers[0]", "invalid name"),
+        ("/issuers/0/issuer", json!(""), "issuers[0].issuer", "is empty; it needs the exact `iss`"),
+        ("/issuers/0/audiences", json!([]), "issuers[0].audiences", "at least one audience"),
+        ("/issuers/0/algorithms", json!(["HS256", "RS256"]), "issuers[0].algorithms[1]", "HS256, HS384, HS512"),
+        ("/issuers/0/algorithms", json!(["none"]), "issuers[0].algorithms[0]", "\"none\"; it must be one of an issuer"),
+        ("/issuers/0/algorithms", json!([]), "issuers[0].algorithms", "at least one algorithm"),
+        (
+            "/issuers/0/jwks_uri",
+            json!("https://idp.example/keys"),
+            "issuers[0]",
+            "only one of `jwks`, `jwks_uri`, `secret`",
+        ),
+        ("/issuers/0/upstream", json!("idp.example:443"), "issuers[0]", "only go with `jwks_uri`"),
+        ("/issuers/0/leeway_seconds", json!(301), "issuers[0].leeway_seconds", "is 301; it must be from 0 to 300"),
+        ("/issuers/0/leeway_seconds", json!(-1), "issuers[0].leeway_seconds", "invalid value: integer `-1`"),
+        ("/issuers/0/kind", json!("robot"), "issuers[0].kind", "unknown variant `robot`, expected `user` or `service`"),
+        ("/issuers/0/users", json!({"namespace": "a b"}), "issuers[0].users.namespace", "a Backstage namespace"),
+        (
+            "/issuers/0/groups",
+            json!({"table": {"x": "user:default/y"}}),
+            "issuers[0].groups.table.x",
+            "must be a group",
+        ),
+        ("/issuers/0/claims", json!({"user": ""}), "issuers[0].claims.user", "the name of a claim"),
+        (
+            "/policy/rules/0/allow",
+            json!(["owners"]),
+            "policy.rules[0].allow[0]",
+            "anyone, authenticated, owner, consumer",
+        ),
+        ("/policy/rules/0/allow", json!([{"claims": {}}]), "policy.rules[0].allow[0].claims", "at least one claim"),
+        ("/policy/rules/0/methods", json!(["get"]), "policy.rules[0].methods[0]", "upper case"),
+        ("/policy/rules/0/paths", json!(["payments/**"]), "policy.rules[0].paths[0]", "payments/**"),
+        ("/policy/agents", json!("some"), "policy.agents", "`deny`, `read_only`, `allow`"),
+        ("/quotas/policies/0/windows", json!(["600"]), "quotas.policies[0].windows[0]", "\"600\""),
+        ("/quotas/policies/0/windows", json!([]), "quotas.policies[0].windows", "from 1 to 8"),
+        (
+            "/quotas/policies/0/windows",
+            json!(["6/1m", "7/60s"]),
+            "quotas.policies[0].windows",
+            "two windows of one length",
+        ),
+        ("/quotas/policies/0/per", json!("team"), "quotas.policies[0].per", "unknown variant `team`"),
+        ("/quotas/policies/0/name", json!("a b"), "quotas.policies[0].name", "1 to 32 letters"),
+        ("/quotas/policies/0/cost", json!({"post": 5}), "quotas.policies[0].cost.post", "upper case"),
+        ("/credentials", json!({"header": "a b"}), "credentials.header", "a header name"),
+        ("/credentials", json!({"max_token_bytes": 10}), "credentials.max_token_bytes", "from 256 to 65536"),
+        ("/audit", json!({"sample_allows": 1.5}), "audit.sample_allows", "from 0 to 1"),
+        ("/shared_data", json!({"keys_zone": "a/b"}), "shared_data.keys_zone", "letters, digits and underscores"),
+        ("/realm", json!("a\r\nb"), "realm", "printable ASCII"),
+        ("/resource_metadata", json!("ftp://x"), "resource_metadata", "http or https"),
+    ];
+    for (pointer, value, path, message) in cases {
+        let error =
+            parse(&changed(pointer, value.clone())).err().unwrap_or_else(|| panic!("{pointer} = {value} passed"));
+        assert_eq!(error.path, path, "{error}");
+        assert!(error.to_string().contains(message), "{error} should say {message}");
+    }
+}
+
+#[test]
+fn remote_keys_need_an_upstream_the_host_can_dial() {
+    let with = |upstream: &str| {
+        let mut config = minimal();
+        config["issuers"][0] = json!({
+            "issuer": "https://idp.example", "audiences": ["a"], "jwks_uri": "https://idp.example/keys?v=1", "upstream": upstream
+        });
+        parse(&config)
+    };
+    for upstream in ["idp.example:443", "idp.example", "[::1]:8443", "unix:/run/idp.sock", "outbound|443||idp.example"]
+    {
+        let config = with(upstream).unwrap();
+        let KeySource::Remote(remote) = &config.issuers[0].keys else { panic!("not remote") };
+        assert_eq!((remote.upstream.as_str(), remote.path.as_str()), (upstream, "/keys?v=1"));
+        assert_eq!((remote.scheme.as_str(), remote.authority.as_str()), ("https", "idp.example"));
+    }
+    for upstream in
+        ["", "https://idp.example", "idp.example:443/keys", "idp.example:0", "idp.example:65536", "idp.example:", ":80"]
+    {
+        assert_eq!(with(upstream).err().unwrap().path, "issuers[0].upstream", "{upstream}");
+    }
+}
+
+#[test]
+fn no_message_shows_a_secret() {
+    for secret in [json!("hunter2"), json!(["hunter2"]), json!({"hunter2": 1})] {
+        let error = parse(&changed("/issuers/0/secret", secret)).err().unwrap();
+        assert_eq!(error.path, "issuers[0].secret");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+    let config = parse(&minimal()).unwrap();
+    assert!(!format!("{config:?}").contains("0123456789abcdef"));
+}
+
+#[test]
+fn equal_issuer_settings_have_equal_ids_whatever_the_order_of_members() {
+    let id = |text: &str| Config::parse(text.as_bytes()).unwrap().issuers[0].id;
+    let template =
+        |issuer: &str| format!(r#"{{"entity":"api:default/x","policy":{{"rules":[]}},"issuers":[{issuer}]}}"#);
+    let one = template(r#"{"issuer":"i","audiences":["a"],"secret":"0123456789abcdef0123456789abcdef"}"#);
+    let other = template(r#"{"secret":"0123456789abcdef0123456789abcdef","audiences":["a"],"issuer":"i"}"#);
+    let different = template(r#"{"secret":"0123456789abcdef0123456789abcdef","audiences":["b"],"issuer":"i"}"#);
+    assert_eq!(id(&one), id(&other));
+    assert_ne!(id(&one), id(&different));
+}
+
+#[test]
+fn what_is_not_json_is_refused_without_a_panic() {
+    for text in [&b""[..], b"{", b"[]", b"null", b"\xff\xfe", b"\"x\""] {
+        assert!(Config::parse(text).is_err());
+    }
+}

@@ -1,0 +1,159 @@
+//! One request, as a state machine: events in, effects out.
+//!
+//! ```text
+//! begin ──► AwaitingKeys ──keys_arrived──► Admitted | Denied
+//!   └──────────────────────────────────► Admitted | Denied ──finished──► ∎
+//! ```
+//!
+//! Each state is a struct named for what it awaits. The adapter carries effects out and decides nothing.
+
+mod admit;
+mod identify;
+mod report;
+mod request;
+mod route;
+
+pub use route::Route;
+
+use crate::config::RemoteKeys;
+use crate::denial::Denial;
+use crate::host::{Metrics, RequestHeaders, SharedData, UnixMillis};
+use crate::keyring::Fetch;
+use crate::worker::Worker;
+use identify::AwaitingKeys;
+use report::Report;
+use request::Request;
+use std::rc::Rc;
+
+/// The world around an event.
+pub struct Around<'a> {
+    /// What the routes of this worker share.
+    pub worker: &'a Worker,
+    /// What the workers of this node share.
+    pub store: &'a dyn SharedData,
+    /// Where counts go.
+    pub metrics: &'a dyn Metrics,
+    /// The time of the event.
+    pub now: UnixMillis,
+}
+
+/// A request in one of its states.
+pub struct Exchange(State);
+
+enum State {
+    AwaitingKeys(Box<AwaitingKeys>),
+    Admitted(Admitted),
+    Denied(Report),
+}
+
+/// On its way to the upstream.
+struct Admitted {
+    report: Report,
+    /// Fields that the answer gets.
+    response_headers: Vec<(&'static str, String)>,
+}
+
+/// What the adapter does next.
+pub enum Effect {
+    /// Change the request and let it pass.
+    Forward(Forward),
+    /// Fetch a key set, hold the request, and report what comes as [`Exchange::keys_arrived`].
+    FetchKeys(RemoteKeys),
+    /// Answer in the upstream's place.
+    Answer(Answer),
+    /// Nothing: the request is settled and stays as it is.
+    Nothing,
+}
+
+/// How the request changes on its way.
+#[derive(Debug, Default)]
+pub struct Forward {
+    /// Headers to remove.
+    pub remove: Vec<std::borrow::Cow<'static, str>>,
+    /// Headers to set, after that.
+    pub set: Vec<(&'static str, String)>,
+    /// Names and values under `kong.ctx.shared`.
+    pub context: Vec<(&'static str, String)>,
+    /// The audit line and its level, unless sampling leaves it out.
+    pub audit: Option<(log::Level, String)>,
+}
+
+/// An answer in the upstream's place.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// Headers, no name twice.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The audit line and its level.
+    pub audit: Option<(log::Level, String)>,
+}
+
+/// A request has come.
+pub fn begin(route: &Rc<Route>, around: &Around<'_>, headers: &dyn RequestHeaders) -> (Exchange, Effect) {
+    let request = Request::read(headers, around.now);
+    if route.config.credentials.pass_cors_preflight && request.is_preflight(headers) {
+        return admit::preflight(route, request, around, headers);
+    }
+    identify::identify(route, request, around, headers)
+}
+
+/// A request has come for a route whose configuration was refused.
+pub fn refuse_misconfigured(around: &Around<'_>, headers: &dyn RequestHeaders) -> (Exchange, Effect) {
+    let request = Request::read(headers, around.now);
+    deny(Report::without_route(request), Denial::Configuration, around)
+}
+
+/// A key set that a tick asked for has come, or not (`None`).
+pub fn keys_fetched(fetch: Fetch, around: &Around<'_>, body: Option<&[u8]>) {
+    let set = fetch.set().clone();
+    let result = fetch.finish(around.store, around.now, body);
+    around.worker.telemetry.key_fetch(around.metrics, set.issuer(), result, set.age(around.now));
+    around.worker.telemetry.key_store_faults(around.metrics, set.take_store_faults());
+    if result != crate::keyring::FetchResult::Fetched {
+        log::warn!("keys of issuer {} from {}: {}", set.issuer(), set.remote().upstream, result.name());
+    }
+}
+
+impl Exchange {
+    /// The key set that [`Effect::FetchKeys`] asked for has come, or not (`None`).
+    pub fn keys_arrived(
+        self,
+        around: &Around<'_>,
+        headers: &dyn RequestHeaders,
+        body: Option<&[u8]>,
+    ) -> (Self, Effect) {
+        match self.0 {
+            State::AwaitingKeys(awaiting) => awaiting.keys_arrived(around, headers, body),
+            State::Admitted(_) | State::Denied(_) => (self, Effect::Nothing),
+        }
+    }
+
+    /// Fields for the answer to the client.
+    pub fn response_headers(&self) -> &[(&'static str, String)] {
+        match &self.0 {
+            State::Admitted(admitted) => &admitted.response_headers,
+            State::AwaitingKeys(_) | State::Denied(_) => &[],
+        }
+    }
+
+    /// The answer is out, or the client is gone (`None`).
+    pub fn finished(self, around: &Around<'_>, status: Option<u16>) {
+        match self.0 {
+            State::AwaitingKeys(_) => {}
+            State::Admitted(Admitted { report, .. }) | State::Denied(report) => report.finished(around, status),
+        }
+    }
+}
+
+fn deny(report: Report, denial: Denial, around: &Around<'_>) -> (Exchange, Effect) {
+    let (report, audit) = report.denied(&denial, around);
+    let answer = denial.answer(&report.about());
+    let answer = Answer { status: answer.status, headers: answer.headers, body: answer.body, audit };
+    (Exchange(State::Denied(report)), Effect::Answer(answer))
+}
+
+#[cfg(test)]
+mod tests;

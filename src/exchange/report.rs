@@ -1,0 +1,213 @@
+//! What is told of a request: the audit line and the counts.
+
+use super::request::Request;
+use super::{Around, Route};
+use crate::config::Quotas;
+use crate::denial::{About, Denial};
+use crate::entity::EntityRef;
+use crate::identity::{Groups, Principal};
+use crate::policy::{Decision, Outcome};
+use crate::quota::WindowState;
+use crate::telemetry::{AuditRecord, Quota, Verdict, What, Who, sampled};
+use crate::worker::Known;
+use std::rc::Rc;
+
+/// An audit line and its level.
+pub(super) type Line = (log::Level, String);
+
+/// What is known of a request so far.
+pub(super) struct Report {
+    route: Option<Rc<Route>>,
+    request: Request,
+    known: Option<Rc<Known>>,
+    rule: Option<String>,
+    granted_by: Option<EntityRef>,
+    reason: &'static str,
+    /// The denial that shadow mode did not carry out.
+    shadowed: Option<Denial>,
+    quota: Vec<WindowState>,
+}
+
+impl Report {
+    pub(super) fn new(route: &Rc<Route>, request: Request) -> Self {
+        Self { route: Some(route.clone()), ..Self::without_route(request) }
+    }
+
+    /// The report of a request whose route has no configuration.
+    pub(super) fn without_route(request: Request) -> Self {
+        let (route, known, rule, granted_by, shadowed, quota) = Default::default();
+        Self { route, request, known, rule, granted_by, reason: "", shadowed, quota }
+    }
+
+    pub(super) fn by(self, known: Option<Rc<Known>>) -> Self {
+        Self { known, ..self }
+    }
+
+    pub(super) fn decided(self, decision: &Decision) -> Self {
+        let (reason, granted_by) = match &decision.outcome {
+            Outcome::Allowed { reason, granted_by } => (reason.name(), granted_by.clone()),
+            Outcome::Denied(denial) => (denial.name(), None),
+        };
+        Self { rule: decision.rule.clone(), reason, granted_by, ..self }
+    }
+
+    /// Notes a denial that is recorded but not carried out; the first one is what the request is known for.
+    pub(super) fn note_shadow(&mut self, denial: Denial) {
+        self.shadowed.get_or_insert(denial);
+    }
+
+    pub(super) fn principal(&self) -> Option<&Principal> {
+        self.known.as_ref().map(|known| &known.principal)
+    }
+
+    pub(super) fn granted_by(&self) -> Option<&EntityRef> {
+        self.granted_by.as_ref()
+    }
+
+    pub(super) fn method(&self) -> &str {
+        &self.request.method
+    }
+
+    /// Counts what was charged, once a policy.
+    pub(super) fn charged(&mut self, quotas: &Quotas, states: Vec<WindowState>, around: &Around<'_>) {
+        if let Some(entity) = self.counted_entity() {
+            for policy in &quotas.policies {
+                let units = policy.cost.get(&self.request.method).copied().unwrap_or(1);
+                let telemetry = &around.worker.telemetry;
+                telemetry.quota_charged(around.metrics, entity, self.granted_by(), &policy.name, units);
+            }
+        }
+        self.quota = states;
+    }
+
+    /// Counts what had no room, once a policy.
+    pub(super) fn exhausted(&mut self, states: Vec<WindowState>, around: &Around<'_>) {
+        if let Some(entity) = self.counted_entity() {
+            let mut policies: Vec<_> =
+                states.iter().filter(|state| state.violated).map(|state| state.policy.as_str()).collect();
+            policies.dedup();
+            for policy in policies {
+                around.worker.telemetry.quota_exhausted(around.metrics, entity, self.granted_by(), policy);
+            }
+        }
+        self.quota = states;
+    }
+
+    pub(super) fn passed_preflight(mut self, around: &Around<'_>) -> (Self, Option<Line>) {
+        self.reason = "cors_preflight";
+        self.allowed(around)
+    }
+
+    pub(super) fn allowed(mut self, around: &Around<'_>) -> (Self, Option<Line>) {
+        let shadowed = self.shadowed.take();
+        let line = match &shadowed {
+            Some(denial) => self.tell("shadow_deny", denial.reason(), denial.detail(), around),
+            None if self.is_sampled() => self.tell("allow", self.reason, None, around),
+            None => {
+                self.count("allow", self.reason, around);
+                None
+            }
+        };
+        (self, line)
+    }
+
+    pub(super) fn denied(self, denial: &Denial, around: &Around<'_>) -> (Self, Option<Line>) {
+        let line = self.tell("deny", denial.reason(), denial.detail(), around);
+        (self, line)
+    }
+
+    /// What an answer says about the resource.
+    pub(super) fn about(&self) -> About<'_> {
+        let config = self.route.as_ref().map(|route| &route.config);
+        About {
+            entity: config.map(|config| &config.entity),
+            realm: config.and_then(|config| config.realm.as_deref()),
+            resource_metadata: config.and_then(|config| config.resource_metadata.as_deref()),
+            request_id: self.request.id.as_deref(),
+        }
+    }
+
+    pub(super) fn finished(&self, around: &Around<'_>, status: Option<u16>) {
+        if self.is_counted() {
+            let took = around.now.since(self.request.came);
+            around.worker.telemetry.response(around.metrics, self.entity(), self.owner(), status, took);
+        }
+    }
+
+    /// Denials are always told; of allowed requests the configured share.
+    fn is_sampled(&self) -> bool {
+        let share = self.route.as_ref().map_or(1.0, |route| route.config.audit.sample_allows);
+        let seed = self.request.trace.as_ref().or(self.request.id.as_ref());
+        share >= 1.0 || sampled(share, (seed, seed.is_none().then_some((self.request.came.0, &self.request.target))))
+    }
+
+    /// Counts a decision and writes its line.
+    fn tell(
+        &self,
+        decision: &'static str,
+        reason: &'static str,
+        detail: Option<String>,
+        around: &Around<'_>,
+    ) -> Option<Line> {
+        self.count(decision, reason, around);
+        let path = self.request.path();
+        let record = AuditRecord {
+            time: around.now,
+            request_id: self.request.id.as_deref(),
+            trace_id: self.request.trace_id(),
+            who: self.principal().map(who),
+            what: What { entity: self.entity().map(EntityRef::as_str), method: &self.request.method, path: &path },
+            verdict: Verdict {
+                decision,
+                reason,
+                detail: detail.as_deref(),
+                rule: self.rule.as_deref(),
+                granted_by: self.granted_by.as_ref().map(EntityRef::as_str),
+            },
+            quota: self.quota.iter().map(quota).collect(),
+        };
+        let level = self.route.as_ref().map_or(log::Level::Warn, |route| route.config.audit.log_level);
+        Some((level, record.line()))
+    }
+
+    fn count(&self, decision: &str, reason: &str, around: &Around<'_>) {
+        if self.is_counted() {
+            let telemetry = &around.worker.telemetry;
+            telemetry.decision(around.metrics, self.entity(), self.owner(), self.granted_by(), decision, reason);
+        }
+    }
+
+    fn is_counted(&self) -> bool {
+        self.route.as_ref().is_none_or(|route| route.config.metrics)
+    }
+
+    fn counted_entity(&self) -> Option<&EntityRef> {
+        self.entity().filter(|_| self.is_counted())
+    }
+
+    fn entity(&self) -> Option<&EntityRef> {
+        self.route.as_ref().map(|route| &route.config.entity)
+    }
+
+    fn owner(&self) -> Option<&EntityRef> {
+        self.route.as_ref().and_then(|route| route.config.owner.as_ref())
+    }
+}
+
+fn who(principal: &Principal) -> Who<'_> {
+    Who {
+        kind: principal.kind.name(),
+        user: principal.user.as_ref().map(EntityRef::as_str),
+        agent: principal.agent.as_deref(),
+        client: principal.client.as_deref(),
+        subject: &principal.subject,
+        issuer: &principal.issuer,
+        token_id: principal.token_id.as_deref(),
+        groups: principal.known_groups().iter().map(EntityRef::as_str).collect(),
+        groups_unknown: matches!(principal.groups, Groups::Unknown(_)),
+    }
+}
+
+fn quota(state: &WindowState) -> Quota<'_> {
+    Quota { policy: &state.policy, window: state.window.label(), remaining: state.remaining }
+}

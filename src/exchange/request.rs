@@ -1,0 +1,58 @@
+//! What is read of a request, once.
+
+use crate::host::{RequestHeaders, UnixMillis};
+
+/// Longest request id that is taken over.
+const MAX_ID: usize = 128;
+
+/// The facts of a request.
+pub(super) struct Request {
+    /// The method, as sent.
+    pub method: String,
+    /// The request target, as sent: path, query and all.
+    pub target: Vec<u8>,
+    /// `x-request-id`, where it is printable.
+    pub id: Option<String>,
+    /// W3C `traceparent`, as sent.
+    pub trace: Option<String>,
+    /// When it came.
+    pub came: UnixMillis,
+}
+
+impl Request {
+    pub(super) fn read(headers: &dyn RequestHeaders, now: UnixMillis) -> Self {
+        let printable = |name: &str| {
+            let text = String::from_utf8(headers.get(name)?).ok()?;
+            (!text.is_empty() && text.len() <= MAX_ID && text.bytes().all(|b| b.is_ascii_graphic())).then_some(text)
+        };
+        Self {
+            method: headers
+                .get(":method")
+                .map(|method| String::from_utf8_lossy(&method).into_owned())
+                .unwrap_or_default(),
+            target: headers.get(":path").unwrap_or_default(),
+            id: printable("x-request-id"),
+            trace: printable("traceparent"),
+            came: now,
+        }
+    }
+
+    /// The trace id of `traceparent` (W3C Trace Context §3.2.2.3).
+    pub(super) fn trace_id(&self) -> Option<&str> {
+        let id = self.trace.as_deref()?.split('-').nth(1)?;
+        (id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))).then_some(id)
+    }
+
+    /// A CORS preflight: what a browser sends, without a token, before the request proper (Fetch standard §3.2.2).
+    pub(super) fn is_preflight(&self, headers: &dyn RequestHeaders) -> bool {
+        self.method == "OPTIONS"
+            && headers.get("origin").is_some()
+            && headers.get("access-control-request-method").is_some()
+    }
+
+    /// The path without its query, for the audit trail.
+    pub(super) fn path(&self) -> String {
+        let path = self.target.split(|b| matches!(b, b'?' | b'#')).next().unwrap_or_default();
+        String::from_utf8_lossy(path).into_owned()
+    }
+}

@@ -1,0 +1,288 @@
+//! Whole requests through the core, without a proxy.
+
+use super::*;
+use crate::config::Config;
+use crate::host::{MemoryStore, MetricId, MetricKind};
+use crate::jose::testing;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// 2025-06-15T13:46:40Z, a time in the middle of a day and of a minute.
+const NOW: UnixMillis = UnixMillis(1_750_000_000_000);
+
+struct Node {
+    worker: Worker,
+    store: MemoryStore,
+    metrics: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    names: RefCell<Vec<String>>,
+    counts: RefCell<BTreeMap<String, u64>>,
+}
+
+impl Metrics for Counts {
+    fn define(&self, _: MetricKind, name: &str) -> Option<MetricId> {
+        let mut names = self.names.borrow_mut();
+        names.push(name.to_owned());
+        u32::try_from(names.len() - 1).ok().map(MetricId)
+    }
+
+    fn add(&self, id: MetricId, by: u64) {
+        let name = self.names.borrow()[id.0 as usize].clone();
+        *self.counts.borrow_mut().entry(name).or_default() += by;
+    }
+
+    fn record(&self, id: MetricId, value: u64) {
+        let name = self.names.borrow()[id.0 as usize].clone();
+        self.counts.borrow_mut().insert(name, value);
+    }
+}
+
+struct Sent(Vec<(&'static str, String)>);
+
+impl RequestHeaders for Sent {
+    fn get(&self, name: &str) -> Option<Vec<u8>> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone().into_bytes())
+    }
+
+    fn names(&self) -> Option<Vec<String>> {
+        Some(self.0.iter().map(|(name, _)| (*name).to_owned()).collect())
+    }
+}
+
+impl Node {
+    fn new() -> Self {
+        Self { worker: Worker::default(), store: MemoryStore::default(), metrics: Counts::default() }
+    }
+
+    fn around(&self, now: UnixMillis) -> Around<'_> {
+        Around { worker: &self.worker, store: &self.store, metrics: &self.metrics, now }
+    }
+
+    fn route(&self, config: &Value) -> Rc<Route> {
+        Route::new(Config::parse(config.to_string().as_bytes()).unwrap(), &self.worker)
+    }
+
+    fn send(&self, route: &Rc<Route>, sent: &Sent) -> (Exchange, Effect) {
+        begin(route, &self.around(NOW), sent)
+    }
+}
+
+fn config() -> Value {
+    json!({
+        "entity": "api:default/payments",
+        "owner": "group:default/payments",
+        "consumers": ["group:default/checkout"],
+        "issuers": [{
+            "issuer": "https://idp.example", "audiences": ["payments"],
+            "jwks": serde_json::from_str::<Value>(testing::jwks()).unwrap()
+        }],
+        "policy": {"agents": "read_only", "rules": [
+            {"name": "read", "methods": ["GET"], "allow": ["owner", "consumer"]},
+            {"name": "write", "allow": ["owner"]}
+        ]}
+    })
+}
+
+fn with_remote_keys() -> Value {
+    let mut config = config();
+    let issuer = config["issuers"][0].as_object_mut().unwrap();
+    issuer.remove("jwks");
+    issuer.insert("jwks_uri".into(), json!("https://idp.example/keys"));
+    issuer.insert("upstream".into(), json!("idp.example:443"));
+    config
+}
+
+fn token(claims: Value) -> String {
+    let mut all = json!({"iss": "https://idp.example", "aud": "payments", "sub": "ada", "iat": NOW.seconds(), "exp": NOW.seconds() + 300});
+    all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+    testing::token("ES256", &all)
+}
+
+fn get(token: Option<&str>) -> Sent {
+    sent("GET", "/payments/42", token)
+}
+
+fn sent(method: &str, path: &str, token: Option<&str>) -> Sent {
+    let mut headers = vec![(":method", method.to_owned()), (":path", path.to_owned())];
+    headers.extend(token.map(|token| ("authorization", format!("Bearer {token}"))));
+    Sent(headers)
+}
+
+fn forwarded(effect: Effect) -> Forward {
+    match effect {
+        Effect::Forward(forward) => forward,
+        Effect::Answer(answer) => panic!("answered: {}", String::from_utf8_lossy(&answer.body)),
+        Effect::FetchKeys(_) => panic!("fetches keys"),
+        Effect::Nothing => panic!("nothing happens"),
+    }
+}
+
+fn answered(effect: Effect) -> (u16, Value) {
+    match effect {
+        Effect::Answer(answer) => (answer.status, serde_json::from_slice(&answer.body).unwrap()),
+        Effect::Forward(_) => panic!("forwarded"),
+        Effect::FetchKeys(_) => panic!("fetches keys"),
+        Effect::Nothing => panic!("nothing happens"),
+    }
+}
+
+fn set<'a>(forward: &'a Forward, name: &str) -> Option<&'a str> {
+    forward.set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+}
+
+#[test]
+fn callers_are_decided_by_what_they_own() {
+    let node = Node::new();
+    let route = node.route(&config());
+    let cases = [
+        ("GET", json!({"groups": ["checkout"]}), 200),
+        ("GET", json!({"groups": ["payments"]}), 200),
+        ("POST", json!({"groups": ["payments"]}), 200),
+        ("POST", json!({"groups": ["checkout"]}), 403),
+        ("GET", json!({"groups": []}), 403),
+        ("GET", json!({"groups": ["payments"], "act": {"sub": "bot"}}), 200),
+        ("POST", json!({"groups": ["payments"], "act": {"sub": "bot"}}), 403),
+        ("GET", json!({"hasgroups": true}), 403),
+        ("GET", json!({"aud": "others"}), 401),
+    ];
+    for (method, claims, status) in cases {
+        let (_, effect) = node.send(&route, &sent(method, "/payments/42", Some(&token(claims.clone()))));
+        match status {
+            200 => assert!(set(&forwarded(effect), "x-backstage-entity-ref").is_some(), "{method} {claims}"),
+            status => assert_eq!(answered(effect).0, status, "{method} {claims}"),
+        }
+    }
+    assert_eq!(answered(node.send(&route, &get(None)).1).0, 401);
+}
+
+#[test]
+fn the_token_does_not_reach_the_upstream_and_tags_do() {
+    let node = Node::new();
+    let route = node.route(&config());
+    let forward = forwarded(node.send(&route, &get(Some(&token(json!({"groups": ["payments"]}))))).1);
+    assert!(forward.remove.iter().any(|name| name == "authorization"));
+    assert_eq!(set(&forward, "x-backstage-owner"), Some("group:default/payments"));
+    assert_eq!(set(&forward, "x-backstage-user"), Some("user:default/ada"));
+    assert_eq!(set(&forward, "x-backstage-groups"), Some("group:default/payments"));
+}
+
+#[test]
+fn a_request_with_an_unknown_key_waits_for_one_fetch_and_is_then_answered() {
+    let node = Node::new();
+    let route = node.route(&with_remote_keys());
+    let request = get(Some(&token(json!({"groups": ["payments"]}))));
+    let (waiting, effect) = node.send(&route, &request);
+    assert!(matches!(effect, Effect::FetchKeys(_)));
+    let (_, effect) = waiting.keys_arrived(&node.around(NOW), &request, Some(testing::jwks().as_bytes()));
+    forwarded(effect);
+    forwarded(node.send(&route, &request).1);
+}
+
+#[test]
+fn no_request_passes_because_a_fetch_failed() {
+    for body in [None, Some(&b"<html>"[..]), Some(br#"{"keys":[]}"#)] {
+        let node = Node::new();
+        let route = node.route(&with_remote_keys());
+        let request = get(Some(&token(json!({"groups": ["payments"]}))));
+        let (waiting, _) = node.send(&route, &request);
+        let (settled, effect) = waiting.keys_arrived(&node.around(NOW), &request, body);
+        assert_eq!(answered(effect).0, 503);
+        let (_, effect) = settled.keys_arrived(&node.around(NOW), &request, Some(testing::jwks().as_bytes()));
+        assert!(matches!(effect, Effect::Nothing), "what is settled stays settled");
+    }
+}
+
+#[test]
+fn a_remembered_token_is_dropped_when_its_key_goes_away() {
+    let node = Node::new();
+    let route = node.route(&with_remote_keys());
+    let request = get(Some(&token(json!({"groups": ["payments"]}))));
+    let (waiting, _) = node.send(&route, &request);
+    forwarded(waiting.keys_arrived(&node.around(NOW), &request, Some(testing::jwks().as_bytes())).1);
+
+    let later = UnixMillis(NOW.0 + 250_000);
+    let fetch = route.tick(&node.around(later)).pop().unwrap();
+    keys_fetched(fetch, &node.around(later), Some(testing::other_jwks().as_bytes()));
+    let (_, effect) = begin(&route, &node.around(later), &request);
+    assert_eq!(answered(effect).0, 401);
+}
+
+#[test]
+fn shadow_mode_records_a_denial_and_lets_pass() {
+    let node = Node::new();
+    let mut config = config();
+    config["policy"]["mode"] = json!("shadow");
+    let route = node.route(&config);
+    let forward = forwarded(node.send(&route, &get(None)).1);
+    let line: Value = serde_json::from_str(&forward.audit.unwrap().1).unwrap();
+    assert_eq!(
+        (line["decision"].as_str(), line["reason"].as_str()),
+        (Some("shadow_deny"), Some("credentials_required"))
+    );
+    assert_eq!(
+        answered(node.send(&route, &get(Some("not.a.token"))).1).0,
+        401,
+        "an invalid token is refused even here"
+    );
+}
+
+#[test]
+fn an_exhausted_quota_is_charged_to_the_group_that_granted_access() {
+    let node = Node::new();
+    let mut config = config();
+    config["quotas"] = json!({"policies": [{"name": "per-group", "per": "group", "windows": ["2/1h"]}]});
+    let route = node.route(&config);
+    let call = |user: &str, group: &str| {
+        let token = token(json!({"sub": user, "groups": [group]}));
+        node.send(&route, &get(Some(&token)))
+    };
+    let (admitted, effect) = call("ada", "checkout");
+    forwarded(effect);
+    assert!(admitted.response_headers().iter().any(|(name, _)| name.eq_ignore_ascii_case("ratelimit")));
+    forwarded(call("grace", "checkout").1);
+    let (status, problem) = answered(call("ada", "checkout").1);
+    assert_eq!(
+        (status, problem["type"].as_str()),
+        (429, Some("https://iana.org/assignments/http-problem-types#quota-exceeded"))
+    );
+    forwarded(call("ada", "payments").1);
+}
+
+#[test]
+fn a_preflight_passes_without_a_token_and_without_forged_tags() {
+    let node = Node::new();
+    let route = node.route(&config());
+    let preflight = Sent(vec![
+        (":method", "OPTIONS".into()),
+        (":path", "/payments".into()),
+        ("origin", "https://portal.example".into()),
+        ("access-control-request-method", "GET".into()),
+        ("X_Backstage-User", "user:default/root".into()),
+    ]);
+    let forward = forwarded(node.send(&route, &preflight).1);
+    assert!(forward.remove.iter().any(|name| name.eq_ignore_ascii_case("x_backstage-user")));
+    assert!(forward.set.is_empty());
+}
+
+#[test]
+fn a_refused_configuration_answers_every_request_with_503() {
+    let node = Node::new();
+    let (_, effect) = refuse_misconfigured(&node.around(NOW), &get(None));
+    assert_eq!(answered(effect).0, 503);
+}
+
+#[test]
+fn decisions_are_counted_by_entity_owner_group_and_reason() {
+    let node = Node::new();
+    let route = node.route(&config());
+    let (exchange, _) = node.send(&route, &get(Some(&token(json!({"groups": ["payments"]})))));
+    exchange.finished(&node.around(NOW), Some(200));
+    let counts = node.metrics.counts.borrow();
+    let name = "decisions;entity=api:default/payments;owner=group:default/payments;group=group:default/payments;decision=allow;reason=owner";
+    assert_eq!(counts.get(name), Some(&1), "{counts:?}");
+    assert!(counts.keys().any(|name| name.starts_with("responses;") && name.contains(";class=2xx")), "{counts:?}");
+}

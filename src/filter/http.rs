@@ -1,0 +1,125 @@
+//! One request: callbacks in, effects out.
+
+use super::dispatch;
+use super::vm::{around, headers, is_kong};
+use crate::exchange::{self, Answer, Effect, Exchange, Forward, Route};
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, MapType};
+use std::rc::Rc;
+
+/// The filter's side of one request.
+pub(super) struct Http {
+    route: Option<Rc<Route>>,
+    exchange: Option<Exchange>,
+    status: Option<u16>,
+}
+
+/// What became of the request once an effect was carried out.
+enum Carried {
+    /// It may go on to the upstream.
+    Forwarded,
+    /// It waits for a dispatch, or is answered.
+    Stopped,
+}
+
+impl Http {
+    pub(super) fn new(route: Option<Rc<Route>>) -> Self {
+        Self { route, exchange: None, status: None }
+    }
+
+    fn carry_out(&mut self, (exchange, effect): (Exchange, Effect)) -> Carried {
+        let (exchange, effect) = match effect {
+            Effect::FetchKeys(remote) => match (dispatch::fetch_keys(&remote), exchange) {
+                (Some(_), exchange) => {
+                    self.exchange = Some(exchange);
+                    return Carried::Stopped;
+                }
+                // The host took no call: as good as a provider that does not answer.
+                (None, exchange) => around(|around| exchange.keys_arrived(around, &headers(), None)),
+            },
+            settled => (exchange, settled),
+        };
+        self.exchange = Some(exchange);
+        match effect {
+            Effect::Forward(forward) => {
+                edit_request(&forward);
+                Carried::Forwarded
+            }
+            Effect::Answer(answer) => {
+                send(&answer);
+                Carried::Stopped
+            }
+            // A fetch is never asked for twice in a row; were it so, the request stays unanswered rather than unchecked.
+            Effect::FetchKeys(_) | Effect::Nothing => Carried::Stopped,
+        }
+    }
+}
+
+impl HttpContext for Http {
+    fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        let begun = around(|around| match &self.route {
+            Some(route) => exchange::begin(route, around, &headers()),
+            None => exchange::refuse_misconfigured(around, &headers()),
+        });
+        match self.carry_out(begun) {
+            Carried::Forwarded => Action::Continue,
+            Carried::Stopped => Action::Pause,
+        }
+    }
+
+    fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status").ok().flatten();
+        self.status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
+        for (name, value) in self.exchange.iter().flat_map(Exchange::response_headers) {
+            // A host that does not take the header leaves the answer as it is.
+            let _ = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, Some(value));
+        }
+        Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            around(|around| exchange.finished(around, self.status));
+        }
+    }
+}
+
+impl Context for Http {
+    fn on_http_call_response(&mut self, _token: u32, _headers: usize, body_size: usize, _trailers: usize) {
+        let Some(exchange) = self.exchange.take() else { return };
+        let keys = dispatch::keys(body_size);
+        let settled = around(|around| exchange.keys_arrived(around, &headers(), keys.as_deref()));
+        if let Carried::Forwarded = self.carry_out(settled) {
+            // Kong goes on by itself after a failed dispatch and does not mind being told.
+            let _ = hostcalls::resume_http_request();
+        }
+    }
+}
+
+fn edit_request(forward: &Forward) {
+    for name in &forward.remove {
+        let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
+    }
+    for (name, value) in &forward.set {
+        let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, Some(value));
+    }
+    if is_kong() {
+        for (name, value) in &forward.context {
+            let _ = hostcalls::set_property(vec!["kong", "ctx", "shared", name], Some(value.as_bytes()));
+        }
+    }
+    log_line(forward.audit.as_ref());
+}
+
+fn send(answer: &Answer) {
+    log_line(answer.audit.as_ref());
+    let headers = answer.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let _ = hostcalls::send_http_response(u32::from(answer.status), headers, Some(&answer.body));
+}
+
+fn log_line(audit: Option<&(log::Level, String)>) {
+    if let Some((level, line)) = audit {
+        log::log!(*level, "{line}");
+    }
+}

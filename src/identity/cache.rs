@@ -1,0 +1,114 @@
+//! Verified tokens, remembered: the hot path is one look-up here.
+
+use crate::config::IssuerId;
+use crate::host::UnixMillis;
+use lru::LruCache;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+
+/// Most tokens remembered by a worker.
+const MAX_TOKENS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+/// Most bytes of tokens remembered by a worker.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// What is known of verified tokens, least recently used first out, bounded in number and in bytes.
+///
+/// The whole token is the key, so that no two tokens are ever taken for one another. A token may be known under several
+/// issuers' settings, for routes differ in what they demand of it.
+pub struct TokenCache<T> {
+    tokens: LruCache<String, Vec<Entry<T>>>,
+    bytes: usize,
+}
+
+struct Entry<T> {
+    issuer: IssuerId,
+    expires: UnixMillis,
+    learned: UnixMillis,
+    known: Rc<T>,
+}
+
+impl<T> Default for TokenCache<T> {
+    fn default() -> Self {
+        Self { tokens: LruCache::new(MAX_TOKENS), bytes: 0 }
+    }
+}
+
+impl<T> TokenCache<T> {
+    /// What is known of a token under any of these settings, unless it has ended. A clock that stepped back to before the
+    /// token was learned counts as not known, so that an ended token does not come back to life.
+    pub fn get(&mut self, token: &str, issuers: &[IssuerId], now: UnixMillis) -> Option<(IssuerId, Rc<T>)> {
+        let entries = self.tokens.get(token)?;
+        let entry = entries.iter().find(|entry| issuers.contains(&entry.issuer))?;
+        (entry.learned <= now && now < entry.expires).then(|| (entry.issuer, entry.known.clone()))
+    }
+
+    /// Remembers a verified token until `expires`.
+    pub fn insert(&mut self, token: String, issuer: IssuerId, now: UnixMillis, expires: UnixMillis, known: Rc<T>) {
+        let entry = Entry { issuer, expires, learned: now, known };
+        if let Some(entries) = self.tokens.get_mut(&token) {
+            entries.retain(|entry| entry.issuer != issuer);
+            entries.push(entry);
+            return;
+        }
+        self.bytes += token.len();
+        if let Some((evicted, _)) = self.tokens.push(token, vec![entry]) {
+            self.bytes -= evicted.len();
+        }
+        while self.bytes > MAX_BYTES {
+            let Some((evicted, _)) = self.tokens.pop_lru() else { break };
+            self.bytes -= evicted.len();
+        }
+    }
+
+    /// Number of tokens.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: IssuerId = IssuerId([1; 16]);
+    const TWO: IssuerId = IssuerId([2; 16]);
+
+    fn at(millis: u64) -> UnixMillis {
+        UnixMillis(millis)
+    }
+
+    #[test]
+    fn a_token_is_known_under_its_settings_until_it_ends() {
+        let mut cache = TokenCache::default();
+        cache.insert("t".into(), ONE, at(5), at(10), Rc::new('a'));
+        cache.insert("t".into(), TWO, at(5), at(20), Rc::new('b'));
+        let mut get = |issuers: &[IssuerId], now| cache.get("t", issuers, at(now)).map(|(_, known)| *known);
+        assert_eq!(get(&[ONE], 9), Some('a'));
+        assert_eq!(get(&[ONE], 10), None);
+        assert_eq!(get(&[TWO], 10), Some('b'));
+        assert_eq!(get(&[], 6), None);
+        assert_eq!(get(&[ONE], 4), None, "the clock stepped back");
+    }
+
+    #[test]
+    fn number_and_bytes_are_bounded_and_the_least_recently_used_goes_first() {
+        let mut cache = TokenCache::default();
+        for n in 0..MAX_TOKENS.get() + 10 {
+            cache.insert(format!("t{n}"), ONE, at(0), at(10), Rc::new(()));
+            cache.get("t0", &[ONE], at(1));
+        }
+        assert_eq!(cache.len(), MAX_TOKENS.get());
+        assert!(cache.get("t0", &[ONE], at(1)).is_some());
+        assert!(cache.get("t1", &[ONE], at(1)).is_none());
+        for n in 0..600 {
+            cache.insert(format!("{n}{}", "x".repeat(60_000)), ONE, at(0), at(10), Rc::new(()));
+        }
+        assert!(cache.bytes <= MAX_BYTES && cache.len() < 600);
+        assert!(!cache.is_empty());
+    }
+}

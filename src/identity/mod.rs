@@ -1,0 +1,16 @@
+//! Who is calling: where the token is, whether it holds, and whom it names.
+
+mod cache;
+pub mod claims;
+mod credentials;
+mod error;
+mod kind;
+mod principal;
+mod verify;
+
+pub use cache::TokenCache;
+pub use credentials::{Found, find_credential};
+pub use error::{CredentialError, TokenError};
+pub use kind::{agent, client, kind};
+pub use principal::{Groups, GroupsUnknown, Principal};
+pub use verify::{Keys, Unverified, Verified};

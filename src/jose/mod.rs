@@ -1,0 +1,15 @@
+//! JSON Web Keys and the signatures they verify (RFC 7517, 7518, 8037).
+//!
+//! The primitives are RustCrypto's, each behind [`jwt_compact::Algorithm`]; nothing here signs.
+
+mod algorithm;
+mod jwk;
+mod key;
+mod key_set;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use algorithm::verify_hmac;
+pub use jwk::SkipReason;
+pub use key::{Key, KeyId};
+pub use key_set::{KeySet, KeySetError, MAX_KEY_SET_BYTES, SkippedKey};

@@ -1,0 +1,133 @@
+//! Group claims → `group:` refs.
+
+use super::names::transform;
+use crate::config::{ClaimName, GroupMapping};
+use crate::entity::EntityRef;
+use crate::identity::claims::{Claims, Names};
+use crate::identity::{Groups, GroupsUnknown};
+use serde_json::Value;
+
+/// Most groups that are read of one token.
+const MAX_GROUPS: usize = 1000;
+
+/// The groups of a token.
+///
+/// A value is looked up in the table first; then, where the configuration lets tokens speak in entity refs, taken as one if it
+/// is a full ref of a group or user; then put through the name transform. A value that makes no valid ref is dropped: it
+/// names no group that the catalog could have.
+pub fn map_groups(mapping: &GroupMapping, claims: &Claims, claim: &ClaimName) -> Groups {
+    let names = match claims.names(claim) {
+        Names::Absent if is_overflow(claims, claim) => return Groups::Unknown(GroupsUnknown::Overflow),
+        Names::Absent => return Groups::Known(Vec::new()),
+        Names::Malformed => return Groups::Unknown(GroupsUnknown::Malformed),
+        Names::List(names) if names.len() > MAX_GROUPS => return Groups::Unknown(GroupsUnknown::TooMany),
+        Names::List(names) => names,
+    };
+    if is_overflow(claims, claim) {
+        return Groups::Unknown(GroupsUnknown::Overflow);
+    }
+    let mut groups: Vec<EntityRef> = names.into_iter().filter_map(|name| map_group(mapping, name)).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    Groups::Known(groups)
+}
+
+fn map_group(mapping: &GroupMapping, name: &str) -> Option<EntityRef> {
+    if let Some(group) = mapping.table.get(name) {
+        return Some(group.clone());
+    }
+    if mapping.entity_refs
+        && let Ok(entity) = EntityRef::parse_full(name)
+    {
+        return matches!(entity.kind(), "group" | "user").then_some(entity);
+    }
+    EntityRef::new("group", &mapping.namespace, &transform(mapping.transform?, name)).ok()
+}
+
+/// Entra ID leaves a list of more than 200 groups out and says so: `hasgroups: true` in the implicit flow, otherwise a member
+/// of `_claim_names` (OpenID Connect Core §5.6.2).
+fn is_overflow(claims: &Claims, claim: &ClaimName) -> bool {
+    let marker = |name: &str| claims.get(&ClaimName(name.to_owned()));
+    let distributed = match marker("_claim_names") {
+        Some(Value::Object(members)) => members.contains_key(&claim.0),
+        Some(_) => true,
+        None => false,
+    };
+    distributed || matches!(marker("hasgroups"), Some(Value::Bool(true)) | Some(Value::String(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::NameTransform;
+    use serde_json::json;
+
+    fn mapping(entity_refs: bool, transform: Option<NameTransform>) -> GroupMapping {
+        let payments = EntityRef::parse_full("group:default/payments").unwrap();
+        GroupMapping {
+            table: [("0f-guid".to_owned(), payments)].into(),
+            transform,
+            namespace: "default".into(),
+            entity_refs,
+        }
+    }
+
+    fn map(mapping: &GroupMapping, claim: &str, claims: &Value) -> Groups {
+        map_groups(mapping, &Claims::parse(claims.to_string().as_bytes()).unwrap(), &ClaimName(claim.into()))
+    }
+
+    fn known(groups: &[&str]) -> Groups {
+        Groups::Known(groups.iter().map(|group| EntityRef::parse_full(group).unwrap()).collect())
+    }
+
+    #[test]
+    fn groups_are_found_wherever_providers_put_them() {
+        let identity = mapping(false, Some(NameTransform::Identity));
+        let cases = [
+            ("groups", json!({"groups": ["b", "a", "b"]}), known(&["group:default/a", "group:default/b"])),
+            ("groups", json!({"groups": "a b"}), known(&["group:default/a", "group:default/b"])),
+            ("groups", json!({"groups": "a"}), known(&["group:default/a"])),
+            ("https://acme.example/groups", json!({"https://acme.example/groups": ["a"]}), known(&["group:default/a"])),
+            ("cognito:groups", json!({"cognito:groups": ["a"]}), known(&["group:default/a"])),
+            ("/realm_access/roles", json!({"realm_access": {"roles": ["a"]}}), known(&["group:default/a"])),
+            ("groups", json!({"groups": ["0f-guid", "not a name"]}), known(&["group:default/payments"])),
+            ("groups", json!({}), known(&[])),
+            ("groups", json!({"groups": []}), known(&[])),
+        ];
+        for (claim, claims, groups) in cases {
+            assert_eq!(map(&identity, claim, &claims), groups, "{claims}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_was_cut_is_unknown_and_never_empty() {
+        let identity = mapping(false, Some(NameTransform::Identity));
+        let many: Vec<_> = (0..=MAX_GROUPS).map(|n| format!("g{n}")).collect();
+        let cases = [
+            (json!({"_claim_names": {"groups": "src1"}}), GroupsUnknown::Overflow),
+            (json!({"hasgroups": true}), GroupsUnknown::Overflow),
+            (json!({"hasgroups": true, "groups": ["a"]}), GroupsUnknown::Overflow),
+            (json!({"groups": 7}), GroupsUnknown::Malformed),
+            (json!({"groups": ["a", 7]}), GroupsUnknown::Malformed),
+            (json!({"groups": many}), GroupsUnknown::TooMany),
+        ];
+        for (claims, why) in cases {
+            assert_eq!(map(&identity, "groups", &claims), Groups::Unknown(why), "{claims}");
+        }
+        assert_eq!(map(&identity, "groups", &json!({"_claim_names": {"roles": "src1"}})), known(&[]));
+    }
+
+    #[test]
+    fn a_provider_chooses_kind_and_namespace_only_where_configured() {
+        let claims = json!({"groups": ["group:secret/admins", "api:default/x"]});
+        assert_eq!(map(&mapping(false, Some(NameTransform::Identity)), "groups", &claims), known(&[]));
+        assert_eq!(
+            map(&mapping(true, Some(NameTransform::Identity)), "groups", &claims),
+            known(&["group:secret/admins"])
+        );
+        assert_eq!(
+            map(&mapping(false, None), "groups", &json!({"groups": ["payments", "0f-guid"]})),
+            known(&["group:default/payments"])
+        );
+    }
+}

@@ -1,0 +1,282 @@
+//! Request paths, read in one way only.
+//!
+//! A rule that names paths is only as good as the agreement on what a path *is*. What two servers may read differently is
+//! refused here rather than normalised: encoded slashes, dot segments, path parameters, double encoding (see
+//! `docs/adr/0002`).
+
+use std::fmt;
+
+/// A request path in its one reading: segments without empty ones, unreserved characters decoded, triplets upper-case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestPath {
+    text: String,
+}
+
+/// Why a path cannot be read in one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PathProblem {
+    /// Not an absolute path.
+    #[error("does not begin with a slash")]
+    NotAbsolute,
+    /// A character that servers treat differently: `;`, `\`, `#`, a control or a non-ASCII byte.
+    #[error("has a character that servers read differently")]
+    Character,
+    /// `%` without two hex digits, or an encoded slash, backslash, semicolon, percent sign or control.
+    #[error("has an encoding that servers read differently")]
+    Encoding,
+    /// `.` or `..`.
+    #[error("has a dot segment")]
+    DotSegment,
+}
+
+impl RequestPath {
+    /// Reads the path of a request target (RFC 9112 §3.2); the query is left out.
+    ///
+    /// # Errors
+    /// What makes the path ambiguous.
+    pub fn parse(target: &[u8]) -> Result<Self, PathProblem> {
+        let path = target.split(|b| *b == b'?').next().unwrap_or_default();
+        if path.first() != Some(&b'/') {
+            return Err(PathProblem::NotAbsolute);
+        }
+        let mut text = String::with_capacity(path.len());
+        for segment in path.split(|b| *b == b'/').filter(|segment| !segment.is_empty()) {
+            text.push('/');
+            let start = text.len();
+            decode(segment, &mut text)?;
+            if matches!(text.get(start..), Some("." | "..")) {
+                return Err(PathProblem::DotSegment);
+            }
+        }
+        Ok(Self { text })
+    }
+
+    fn segments(&self) -> impl Iterator<Item = &str> {
+        self.text.split('/').skip(1)
+    }
+}
+
+impl fmt::Display for RequestPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.text.is_empty() { "/" } else { &self.text })
+    }
+}
+
+fn decode(segment: &[u8], into: &mut String) -> Result<(), PathProblem> {
+    let mut rest = segment;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'%' => {
+                let (digits, after) = after.split_first_chunk::<2>().ok_or(PathProblem::Encoding)?;
+                rest = after;
+                into.push_str(&triplet(*digits)?);
+            }
+            b';' | b'\\' | b'#' => return Err(PathProblem::Character),
+            _ if byte.is_ascii_graphic() => into.push(char::from(byte)),
+            _ => return Err(PathProblem::Character),
+        }
+    }
+    Ok(())
+}
+
+/// A triplet in its one reading: the character itself where it is unreserved (RFC 3986 §2.3), else upper-case.
+fn triplet(digits: [u8; 2]) -> Result<String, PathProblem> {
+    let value = std::str::from_utf8(&digits).ok().filter(|_| digits.iter().all(u8::is_ascii_hexdigit));
+    let byte = value.and_then(|hex| u8::from_str_radix(hex, 16).ok()).ok_or(PathProblem::Encoding)?;
+    match byte {
+        b'/' | b'\\' | b';' | b'%' | 0..=0x1f | 0x7f => Err(PathProblem::Encoding),
+        b'-' | b'.' | b'_' | b'~' => Ok(char::from(byte).to_string()),
+        _ if byte.is_ascii_alphanumeric() => Ok(char::from(byte).to_string()),
+        _ => Ok(format!("%{byte:02X}")),
+    }
+}
+
+/// A pattern over paths: literal segments, `*` or `{name}` for one segment, `**` at the end for any number of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathPattern {
+    segments: Vec<Segment>,
+    open: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    Any,
+}
+
+/// Why a text is no pattern; the words say what is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PatternProblem {
+    /// The literal part is not the canonical form of a path.
+    #[error(
+        "a path such as /payments/*/items or /payments/**, in plain form: a leading slash, no query, no '//', no trailing \
+         slash, no '.', '..' or ';', and nothing percent-encoded that need not be"
+    )]
+    Path,
+    /// `*` inside a segment, or `**` before the end.
+    #[error("a path in which * and {{name}} stand for one whole segment and ** stands at the end only")]
+    Wildcard,
+}
+
+impl PathPattern {
+    /// Parses a pattern.
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
+    pub fn parse(text: &str) -> Result<Self, PatternProblem> {
+        let rest = text.strip_prefix('/').ok_or(PatternProblem::Path)?;
+        let mut pattern = Self { segments: Vec::new(), open: false };
+        if rest.is_empty() {
+            return Ok(pattern);
+        }
+        for part in rest.split('/') {
+            if pattern.open {
+                return Err(PatternProblem::Wildcard);
+            }
+            match part {
+                "**" => pattern.open = true,
+                "*" => pattern.segments.push(Segment::Any),
+                _ if part.len() > 2 && part.starts_with('{') && part.ends_with('}') => {
+                    pattern.segments.push(Segment::Any)
+                }
+                _ if part.contains('*') => return Err(PatternProblem::Wildcard),
+                _ => pattern.segments.push(Segment::Literal(literal(part)?)),
+            }
+        }
+        Ok(pattern)
+    }
+
+    /// Whether the pattern is about the path.
+    pub fn matches(&self, path: &RequestPath) -> bool {
+        let mut found = path.segments();
+        let all = self.segments.iter().all(|wanted| match (wanted, found.next()) {
+            (_, None) => false,
+            (Segment::Any, Some(_)) => true,
+            (Segment::Literal(wanted), Some(found)) => wanted == found,
+        });
+        all && (self.open || found.next().is_none())
+    }
+}
+
+fn literal(part: &str) -> Result<String, PatternProblem> {
+    let path = format!("/{part}");
+    match RequestPath::parse(path.as_bytes()) {
+        Ok(parsed) if parsed.text == path => Ok(part.to_owned()),
+        _ => Err(PatternProblem::Path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn harmless_spellings_have_one_reading() {
+        let cases = [
+            ("/payments/42", "/payments/42"),
+            ("/payments/42/", "/payments/42"),
+            ("//payments///42", "/payments/42"),
+            ("/p%61yments?x=%2F..", "/payments"),
+            ("/a%20b/%c3%bc", "/a%20b/%C3%BC"),
+            ("/", "/"),
+            ("/v1.2/..x/x..", "/v1.2/..x/x.."),
+        ];
+        for (target, reading) in cases {
+            assert_eq!(RequestPath::parse(target.as_bytes()).unwrap().to_string(), reading, "{target}");
+        }
+    }
+
+    #[test]
+    fn paths_that_servers_read_differently_are_refused() {
+        let cases = [
+            "",
+            "*",
+            "payments",
+            "http://host/payments",
+            "/a/../b",
+            "/a/..",
+            "/a/./b",
+            "/a/%2e%2e/b",
+            "/a/.%2E/b",
+            "/a%2Fb",
+            "/a%2fb",
+            "/a%5Cb",
+            "/a\\b",
+            "/a;x=1/b",
+            "/a%3Bx/b",
+            "/a#b",
+            "/a%252Fb",
+            "/a%25",
+            "/a%",
+            "/a%2",
+            "/a%zz",
+            "/a%+1",
+            "/a%00",
+            "/a b",
+            "/a\tb",
+            "/a%0d%0a",
+        ];
+        for target in cases {
+            assert!(RequestPath::parse(target.as_bytes()).is_err(), "{target}");
+        }
+        assert!(RequestPath::parse(b"/a\xc3\xbc").is_err());
+    }
+
+    #[test]
+    fn patterns_match_whole_segments() {
+        let cases = [
+            ("/payments", "/payments", true),
+            ("/payments", "/payments/", true),
+            ("/payments", "/payments/1", false),
+            ("/payments", "/paymentsx", false),
+            ("/payments/*", "/payments/1", true),
+            ("/payments/*", "/payments", false),
+            ("/payments/{id}/items", "/payments/1/items", true),
+            ("/payments/**", "/payments", true),
+            ("/payments/**", "/payments/1/2/3", true),
+            ("/payments/**", "/paymentsx/1", false),
+            ("/**", "/", true),
+            ("/**", "/x", true),
+            ("/", "/", true),
+            ("/", "/x", false),
+            ("/Payments", "/payments", false),
+        ];
+        for (pattern, target, matches) in cases {
+            let path = RequestPath::parse(target.as_bytes()).unwrap();
+            assert_eq!(PathPattern::parse(pattern).unwrap().matches(&path), matches, "{pattern} {target}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_could_never_match_or_mean_something_else_are_refused() {
+        for text in
+            ["", "payments", "/a//b", "/a/", "/a/../b", "/a;b", "/a?b", "/%61", "/a%2fb", "/**/a", "/a*", "/a/***"]
+        {
+            assert!(PathPattern::parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_reading_is_its_own_reading_and_holds_nothing_to_decode(target in proptest::collection::vec(any::<u8>(), 0..60)) {
+            if let Ok(path) = RequestPath::parse(&target) {
+                let text = path.to_string();
+                prop_assert_eq!(RequestPath::parse(text.as_bytes()), Ok(path));
+                prop_assert!(!text.contains("//") && !text.split('/').any(|s| s == "." || s == ".."));
+                prop_assert!(!text.contains("%2F") && !text.contains("%25") && !text.contains(';'));
+            }
+        }
+
+        #[test]
+        fn encoding_unreserved_characters_changes_nothing(path in "/[a-zA-Z0-9_~-]{1,12}(/[a-z0-9.]{0,3}[a-z]){0,3}", mask in any::<u64>()) {
+            let encoded: String = path
+                .chars()
+                .enumerate()
+                .map(|(i, c)| if c != '/' && mask >> (i % 64) & 1 == 1 { format!("%{:02x}", c as u32) } else { c.to_string() })
+                .collect();
+            prop_assert_eq!(RequestPath::parse(encoded.as_bytes()), RequestPath::parse(path.as_bytes()));
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Rules → decision.
+
+use crate::config::{AgentAccess, Allow, Config, Method, PrincipalKind, Rule};
+use crate::entity::EntityRef;
+use crate::identity::{Groups, Principal};
+use crate::path::{PathProblem, RequestPath};
+
+/// What the rules say of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Allowed, or why not.
+    pub outcome: Outcome,
+    /// Name of the rule that decided; `None` when none matched or none was asked.
+    pub rule: Option<String>,
+}
+
+/// Allowed, or why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Allowed.
+    Allowed {
+        /// What let it pass.
+        reason: AllowReason,
+        /// The group or user whose ownership let it pass.
+        granted_by: Option<EntityRef>,
+    },
+    /// Denied.
+    Denied(PolicyDenial),
+}
+
+/// What let a request pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AllowReason {
+    /// The rule lets everyone pass.
+    Anyone,
+    /// The rule lets every valid token pass.
+    Authenticated,
+    /// The caller owns the entity.
+    Owner,
+    /// The caller consumes the entity.
+    Consumer,
+    /// The rule names a group or user of the caller's.
+    Entity,
+    /// The token's claims are those the rule names.
+    Claims,
+}
+
+/// Why the rules deny.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PolicyDenial {
+    /// A token is needed and none was sent.
+    CredentialsRequired,
+    /// No rule matches the request.
+    NoRule,
+    /// The rule that matches does not name the caller.
+    NotAllowed,
+    /// The rule asks for groups and the token's are not known.
+    GroupsUnknown,
+    /// Agents may not call this route.
+    AgentDenied,
+    /// Agents may only read here.
+    AgentReadOnly,
+    /// A rule asks for the path and the path can be read in more than one way.
+    AmbiguousPath,
+}
+
+impl AllowReason {
+    /// The word for it in the audit trail and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Anyone => "anyone",
+            Self::Authenticated => "authenticated",
+            Self::Owner => "owner",
+            Self::Consumer => "consumer",
+            Self::Entity => "entity",
+            Self::Claims => "claims",
+        }
+    }
+}
+
+impl PolicyDenial {
+    /// The word for it in the audit trail, in metrics and in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CredentialsRequired => "credentials_required",
+            Self::NoRule => "no_rule",
+            Self::NotAllowed => "not_allowed",
+            Self::GroupsUnknown => "groups_unknown",
+            Self::AgentDenied => "agent_denied",
+            Self::AgentReadOnly => "agent_read_only",
+            Self::AmbiguousPath => "ambiguous_path",
+        }
+    }
+}
+
+/// What the rules look at in a request.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestFacts<'a> {
+    /// The method, as sent.
+    pub method: &'a str,
+    /// The request target, as sent.
+    pub target: &'a [u8],
+}
+
+/// Decides: the first rule that matches speaks, and none denies.
+pub fn decide(config: &Config, request: &RequestFacts<'_>, principal: Option<&Principal>) -> Decision {
+    if let Some(denial) = agent_denial(config.policy.agents, request.method, principal) {
+        return Decision { outcome: Outcome::Denied(denial), rule: None };
+    }
+    let mut path = LazyPath { target: request.target, parsed: None };
+    for rule in &config.policy.rules {
+        match applies(rule, request.method, &mut path, principal) {
+            Ok(false) => {}
+            Ok(true) => return Decision { outcome: judge(config, rule, principal), rule: Some(rule.name.clone()) },
+            Err(denial) => return Decision { outcome: Outcome::Denied(denial), rule: Some(rule.name.clone()) },
+        }
+    }
+    Decision { outcome: Outcome::Denied(no_rule(principal)), rule: None }
+}
+
+/// Without a token, having one might have made a difference.
+fn no_rule(principal: Option<&Principal>) -> PolicyDenial {
+    if principal.is_none() { PolicyDenial::CredentialsRequired } else { PolicyDenial::NoRule }
+}
+
+fn agent_denial(access: AgentAccess, method: &str, principal: Option<&Principal>) -> Option<PolicyDenial> {
+    let is_agent = principal.is_some_and(|principal| principal.kind == PrincipalKind::Agent);
+    match access {
+        _ if !is_agent => None,
+        AgentAccess::Allow => None,
+        AgentAccess::ReadOnly if matches!(method, "GET" | "HEAD" | "OPTIONS") => None,
+        AgentAccess::ReadOnly => Some(PolicyDenial::AgentReadOnly),
+        AgentAccess::Deny => Some(PolicyDenial::AgentDenied),
+    }
+}
+
+/// The path, read when the first rule asks for it.
+struct LazyPath<'a> {
+    target: &'a [u8],
+    parsed: Option<Result<RequestPath, PathProblem>>,
+}
+
+impl LazyPath<'_> {
+    fn get(&mut self) -> Result<&RequestPath, PolicyDenial> {
+        let target = self.target;
+        let parsed = self.parsed.get_or_insert_with(|| RequestPath::parse(target));
+        parsed.as_ref().map_err(|_| PolicyDenial::AmbiguousPath)
+    }
+}
+
+fn applies(
+    rule: &Rule,
+    method: &str,
+    path: &mut LazyPath<'_>,
+    principal: Option<&Principal>,
+) -> Result<bool, PolicyDenial> {
+    let kind_fits = rule.principals.is_empty() || principal.is_some_and(|p| rule.principals.contains(&p.kind));
+    if !kind_fits || !method_fits(&rule.methods, method) {
+        return Ok(false);
+    }
+    if rule.paths.is_empty() {
+        return Ok(true);
+    }
+    let path = path.get()?;
+    Ok(rule.paths.iter().any(|pattern| pattern.matches(path)))
+}
+
+/// A rule on GET is one on HEAD too, which is GET without the body (RFC 9110 §9.3.2).
+fn method_fits(methods: &[Method], method: &str) -> bool {
+    methods.is_empty() || methods.iter().any(|known| known == method || (known == "GET" && method == "HEAD"))
+}
+
+/// Asks everything that the rule allows and reports the strongest ground: what a caller owns before what it is.
+fn judge(config: &Config, rule: &Rule, principal: Option<&Principal>) -> Outcome {
+    let grounds = rule.allow.iter().filter_map(|allow| ground(config, allow, principal));
+    if let Some((reason, granted_by)) = grounds.min_by_key(|(reason, _)| strength(*reason)) {
+        return Outcome::Allowed { reason, granted_by };
+    }
+    Outcome::Denied(match principal {
+        None => PolicyDenial::CredentialsRequired,
+        Some(principal) if matches!(principal.groups, Groups::Unknown(_)) && asks_for_groups(rule) => {
+            PolicyDenial::GroupsUnknown
+        }
+        Some(_) => PolicyDenial::NotAllowed,
+    })
+}
+
+fn asks_for_groups(rule: &Rule) -> bool {
+    rule.allow.iter().any(|allow| match allow {
+        Allow::Owner | Allow::Consumer => true,
+        Allow::Entity(entity) => entity.kind() == "group",
+        Allow::Anyone | Allow::Authenticated | Allow::Claims(_) => false,
+    })
+}
+
+fn ground(config: &Config, allow: &Allow, principal: Option<&Principal>) -> Option<(AllowReason, Option<EntityRef>)> {
+    if *allow == Allow::Anyone {
+        return Some((AllowReason::Anyone, None));
+    }
+    let principal = principal?;
+    let granted =
+        |entity: &EntityRef, reason| principal.is_or_belongs_to(entity).then(|| (reason, Some(entity.clone())));
+    match allow {
+        Allow::Anyone | Allow::Authenticated => Some((AllowReason::Authenticated, None)),
+        Allow::Owner => granted(config.owner.as_ref()?, AllowReason::Owner),
+        Allow::Consumer => {
+            let mut consumers = config.consumers.iter().filter_map(|entity| granted(entity, AllowReason::Consumer));
+            consumers.next()
+        }
+        Allow::Entity(entity) => granted(entity, AllowReason::Entity),
+        Allow::Claims(wanted) => wanted
+            .iter()
+            .all(|(name, value)| principal.claims.holds(name, value))
+            .then_some((AllowReason::Claims, None)),
+    }
+}
+
+fn strength(reason: AllowReason) -> u8 {
+    match reason {
+        AllowReason::Owner => 0,
+        AllowReason::Consumer => 1,
+        AllowReason::Entity => 2,
+        AllowReason::Claims => 3,
+        AllowReason::Authenticated => 4,
+        AllowReason::Anyone => 5,
+    }
+}

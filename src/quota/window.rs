@@ -1,0 +1,193 @@
+//! The arithmetic of a sliding window, without a clock or a store.
+//!
+//! A window of length *L* keeps two counts, of the aligned span at hand and of the one before. What counts as used is the
+//! first plus the share of the second that a window ending now still overlaps, rounded up:
+//!
+//! ```text
+//! used(now) = current + ⌈previous × (L − elapsed) / L⌉        admit iff used(now) + cost ≤ limit
+//! ```
+//!
+//! So no aligned span ever admits more than the limit, and what follows a span that was used up in its last moment comes
+//! back evenly: within *s* after the seam at most `limit × s / L` more, never a second burst.
+
+use crate::config::Window;
+use crate::host::UnixMillis;
+
+/// The counts of one window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Counts {
+    /// Number of the aligned span at hand since the epoch.
+    pub span: u64,
+    /// Units in the span before.
+    pub previous: u32,
+    /// Units in this span.
+    pub current: u32,
+}
+
+impl Counts {
+    /// The counts as they stand at `now`. A clock that stepped back gives nothing back: the counts stay as they are.
+    pub(super) fn at(self, window: Window, now: UnixMillis) -> Self {
+        let span = now.0 / length(window);
+        match span.checked_sub(self.span) {
+            None | Some(0) => self,
+            Some(1) => Self { span, previous: self.current, current: 0 },
+            Some(_) => Self { span, previous: 0, current: 0 },
+        }
+    }
+
+    /// Units used, for counts that stand at `now`.
+    pub(super) fn used(self, window: Window, now: UnixMillis) -> u64 {
+        let length = length(window);
+        let left = length - self.elapsed(window, now);
+        let overlap = (u128::from(self.previous) * u128::from(left)).div_ceil(u128::from(length));
+        u64::from(self.current).saturating_add(u64::try_from(overlap).unwrap_or(u64::MAX))
+    }
+
+    /// Whether `cost` fits, for counts that stand at `now`.
+    pub(super) fn fits(self, window: Window, now: UnixMillis, cost: u32) -> bool {
+        self.used(window, now).saturating_add(u64::from(cost)) <= u64::from(window.limit)
+    }
+
+    /// The counts with `cost` charged.
+    pub(super) fn charged(self, cost: u32) -> Self {
+        Self { current: self.current.saturating_add(cost), ..self }
+    }
+
+    /// The counts with `cost`, charged in `span`, given back; nothing where that span no longer counts.
+    pub(super) fn refunded(self, span: u64, cost: u32) -> Self {
+        match self.span.checked_sub(span) {
+            Some(0) => Self { current: self.current.saturating_sub(cost), ..self },
+            Some(1) => Self { previous: self.previous.saturating_sub(cost), ..self },
+            _ => self,
+        }
+    }
+
+    /// Milliseconds from `now` until `cost` fits if nothing more is charged; the window's length where it never does.
+    pub(super) fn wait(self, window: Window, now: UnixMillis, cost: u32) -> u64 {
+        let length = length(window);
+        let Some(room) = window.limit.checked_sub(cost) else { return length };
+        // In this span what is left of the previous one has to shrink; in the next one, what this one leaves behind.
+        let at = match room.checked_sub(self.current) {
+            Some(room) => shrunk(self.previous, room, length),
+            None => length.saturating_add(shrunk(self.current, room, length)),
+        };
+        at.saturating_sub(self.elapsed(window, now))
+    }
+
+    /// Milliseconds from `now` to the end of the aligned span.
+    pub(super) fn span_left(self, window: Window, now: UnixMillis) -> u64 {
+        length(window) - self.elapsed(window, now)
+    }
+
+    fn elapsed(self, window: Window, now: UnixMillis) -> u64 {
+        let length = length(window);
+        now.0.saturating_sub(self.span.saturating_mul(length)).min(length)
+    }
+}
+
+/// How far into a span the overlap of `before` has shrunk to `room`.
+fn shrunk(before: u32, room: u32, length: u64) -> u64 {
+    if before <= room {
+        return 0;
+    }
+    let overlap = u128::from(room) * u128::from(length) / u128::from(before);
+    length.saturating_sub(u64::try_from(overlap).unwrap_or(u64::MAX))
+}
+
+/// Length in milliseconds, never zero.
+fn length(window: Window) -> u64 {
+    u64::try_from(window.length.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn window(limit: u32, seconds: u64) -> Window {
+        Window { limit, length: Duration::from_secs(seconds) }
+    }
+
+    /// Admits what fits, as the limiter does; returns when something was admitted.
+    fn admit(window: Window, arrivals: &[u64]) -> Vec<u64> {
+        let mut counts = Counts::default();
+        let mut admitted = Vec::new();
+        for &at in arrivals {
+            counts = counts.at(window, UnixMillis(at));
+            if counts.fits(window, UnixMillis(at), 1) {
+                counts = counts.charged(1);
+                admitted.push(at);
+            }
+        }
+        admitted
+    }
+
+    proptest! {
+        #[test]
+        fn no_aligned_span_admits_more_than_the_limit(
+            limit in 1..20u32, mut arrivals in proptest::collection::vec(0..60_000u64, 0..300)
+        ) {
+            arrivals.sort_unstable();
+            let admitted = admit(window(limit, 10), &arrivals);
+            for span in 0..6 {
+                prop_assert!(admitted.iter().filter(|at| **at / 10_000 == span).count() <= limit as usize);
+            }
+        }
+
+        #[test]
+        fn after_a_burst_before_the_seam_units_come_back_evenly(limit in 1..50u32, after in 1..10_000u64) {
+            let burst = vec![9_999; limit as usize];
+            let arrivals: Vec<u64> = burst.into_iter().chain((10_000..10_000 + after).flat_map(|at| [at, at])).collect();
+            let later = admit(window(limit, 10), &arrivals).len() - limit as usize;
+            prop_assert!(later as u64 <= u64::from(limit) * after / 10_000);
+        }
+
+        #[test]
+        fn the_wait_is_the_shortest_one(
+            previous in 0..100u32, current in 0..100u32, limit in 1..100u32, cost in 1..100u32, elapsed in 0..10_000u64
+        ) {
+            let window = window(limit, 10);
+            let counts = Counts { span: 5, previous, current };
+            let now = UnixMillis(50_000 + elapsed);
+            prop_assume!(!counts.fits(window, now, cost) && cost <= limit);
+            let wait = counts.wait(window, now, cost);
+            let fits = |ms| {
+                let then = UnixMillis(now.0 + ms);
+                counts.at(window, then).fits(window, then, cost)
+            };
+            prop_assert!(fits(wait), "not yet after {wait} ms");
+            prop_assert!(wait > 0 && !fits(wait - 1), "already after {} ms", wait - 1);
+        }
+
+        #[test]
+        fn a_clock_that_steps_back_gives_no_room(previous in 0..9u32, current in 0..9u32, back in 0..50_000u64) {
+            let window = window(8, 10);
+            let counts = Counts { span: 5, previous, current };
+            let now = UnixMillis(55_000);
+            let then = UnixMillis(55_000 - back);
+            prop_assert!(counts.at(window, then).used(window, then) >= counts.used(window, now));
+        }
+
+        #[test]
+        fn nothing_overflows(span: u64, previous: u32, current: u32, limit in 1..u32::MAX, cost: u32, now: u64, seconds in 1..2_678_400u64) {
+            let window = window(limit, seconds);
+            let counts = Counts { span, previous, current }.at(window, UnixMillis(now));
+            let _ = (counts.fits(window, UnixMillis(now), cost), counts.wait(window, UnixMillis(now), cost), counts.charged(cost));
+        }
+    }
+
+    #[test]
+    fn a_cost_above_the_limit_never_fits() {
+        assert!(!Counts::default().fits(window(5, 10), UnixMillis(0), 6));
+        assert_eq!(Counts::default().wait(window(5, 10), UnixMillis(0), 6), 10_000);
+    }
+
+    #[test]
+    fn a_refund_reaches_the_span_that_was_charged() {
+        let counts = Counts { span: 5, previous: 3, current: 4 };
+        assert_eq!(counts.refunded(5, 1), Counts { current: 3, ..counts });
+        assert_eq!(counts.refunded(4, 1), Counts { previous: 2, ..counts });
+        assert_eq!(counts.refunded(3, 1), counts);
+    }
+}

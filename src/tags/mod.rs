@@ -1,0 +1,131 @@
+//! What the upstream is told of the caller, and what clients may not say themselves.
+
+mod baggage;
+mod strip;
+
+pub use baggage::baggage;
+pub use strip::{FAMILY, KONG_FAMILY, strip_list};
+
+use crate::config::{Config, ConsumerHeaders, Credentials};
+use crate::host::RequestHeaders;
+use crate::identity::Principal;
+use crate::policy::{Decision, Outcome};
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Longest list of groups in a header, in bytes: upstreams commonly refuse header fields of 8 KB.
+const MAX_GROUPS_BYTES: usize = 4096;
+/// Longest escaped text of a provider's in a header, in bytes.
+const MAX_TEXT_BYTES: usize = 512;
+
+/// Headers that the upstream gets.
+pub fn upstream_headers(config: &Config, principal: Option<&Principal>) -> Vec<(&'static str, String)> {
+    let mut headers = vec![("x-backstage-entity-ref", config.entity.to_string())];
+    headers.extend(config.owner.as_ref().map(|owner| ("x-backstage-owner", owner.to_string())));
+    if let Some(principal) = principal {
+        headers.extend(principal.user.as_ref().map(|user| ("x-backstage-user", user.to_string())));
+        let groups = groups(principal);
+        if !groups.is_empty() {
+            headers.push(("x-backstage-groups", groups));
+        }
+        headers.extend(principal.agent.as_deref().map(|agent| ("x-backstage-agent", escape(agent))));
+    }
+    if config.tags.consumer_headers == ConsumerHeaders::Set {
+        consumer_headers(principal, &mut headers);
+    }
+    headers
+}
+
+/// The headers that Kong's own authentication plugins set, so that services behind them work unchanged.
+fn consumer_headers(principal: Option<&Principal>, headers: &mut Vec<(&'static str, String)>) {
+    let Some(principal) = principal else {
+        headers.push(("x-anonymous-consumer", "true".to_owned()));
+        return;
+    };
+    let subject = escape(&principal.subject);
+    let name = principal.user.as_ref().map_or_else(|| subject.clone(), ToString::to_string);
+    headers.push(("x-consumer-id", name.clone()));
+    headers.push(("x-consumer-username", name));
+    headers.push(("x-credential-identifier", principal.client.as_deref().map_or_else(|| subject.clone(), escape)));
+    headers.push(("x-consumer-custom-id", subject));
+    let groups = groups(principal);
+    if !groups.is_empty() {
+        headers.push(("x-consumer-groups", groups));
+    }
+}
+
+/// Refs with commas between them, whole ones only, as many as fit.
+fn groups(principal: &Principal) -> String {
+    let mut list = String::new();
+    for group in principal.known_groups() {
+        if list.len() + group.as_str().len() >= MAX_GROUPS_BYTES {
+            break;
+        }
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.push_str(group.as_str());
+    }
+    list
+}
+
+/// What `kong.ctx.shared` gets, for log plugins and later Lua code.
+pub fn context(config: &Config, principal: Option<&Principal>, decision: &Decision) -> Vec<(&'static str, String)> {
+    let mut context = vec![("backstage_entity", config.entity.to_string())];
+    context.extend(config.owner.as_ref().map(|owner| ("backstage_owner", owner.to_string())));
+    context.extend(principal.and_then(|p| p.user.as_ref()).map(|user| ("backstage_user", user.to_string())));
+    let (word, reason) = match &decision.outcome {
+        Outcome::Allowed { reason, granted_by } => {
+            context.extend(granted_by.as_ref().map(|group| ("backstage_group", group.to_string())));
+            ("allow", reason.name())
+        }
+        Outcome::Denied(denial) => ("shadow_deny", denial.name()),
+    };
+    context.push(("backstage_decision", word.to_owned()));
+    context.push(("backstage_reason", reason.to_owned()));
+    context
+}
+
+/// Takes the token out of the request: the configured header and, where one is configured, the one cookie.
+pub fn remove_credential(
+    credentials: &Credentials,
+    headers: &dyn RequestHeaders,
+    remove: &mut Vec<Cow<'static, str>>,
+    set: &mut Vec<(&'static str, String)>,
+) {
+    remove.push(Cow::Owned(credentials.header.clone()));
+    let Some(name) = &credentials.cookie else { return };
+    let Some(cookies) = headers.get("cookie") else { return };
+    let cookies = String::from_utf8_lossy(&cookies);
+    let others: Vec<_> = cookies
+        .split(';')
+        .map(str::trim)
+        .filter(|pair| !pair.is_empty() && pair.split('=').next().map(str::trim) != Some(name.as_str()))
+        .collect();
+    if others.is_empty() {
+        remove.push(Cow::Borrowed("cookie"));
+    } else {
+        set.push(("cookie", others.join("; ")));
+    }
+}
+
+/// A provider's text as a header value: whatever is not plainly harmless is percent-encoded, so that no line break, comma or
+/// non-ASCII byte gets through.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if escaped.len() + 3 > MAX_TEXT_BYTES {
+            break;
+        }
+        if byte.is_ascii_alphanumeric() || b"-._~:/@|+".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            // Writing to a String does not fail.
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests;

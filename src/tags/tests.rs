@@ -1,0 +1,123 @@
+use super::*;
+use crate::config::PrincipalKind;
+use crate::entity::EntityRef;
+use crate::host::{RequestHeaders, UnixMillis};
+use crate::identity::{Groups, claims::Claims};
+use serde_json::json;
+
+fn config(consumer_headers: &str, baggage: bool) -> Config {
+    let config = json!({
+        "entity": "api:default/payments", "owner": "payments", "policy": {"rules": []},
+        "tags": {"consumer_headers": consumer_headers, "baggage": baggage}
+    });
+    Config::parse(config.to_string().as_bytes()).unwrap()
+}
+
+fn principal() -> Principal {
+    let entity = |text| EntityRef::parse_full(text).unwrap();
+    Principal {
+        kind: PrincipalKind::Agent,
+        user: Some(entity("user:default/ada")),
+        subject: "auth0|ada,\r\nx-evil: 1".into(),
+        agent: Some("bot \u{fc}\r\nx-evil: 1".into()),
+        client: Some("portal".into()),
+        groups: Groups::Known(vec![entity("group:default/a"), entity("group:default/b")]),
+        issuer: "https://idp.example".into(),
+        token_id: None,
+        expires: UnixMillis(0),
+        claims: Claims::parse(b"{}").unwrap(),
+    }
+}
+
+struct Cookies(&'static str);
+
+impl RequestHeaders for Cookies {
+    fn get(&self, name: &str) -> Option<Vec<u8>> {
+        (name == "cookie" && !self.0.is_empty()).then(|| self.0.into())
+    }
+
+    fn names(&self) -> Option<Vec<String>> {
+        None
+    }
+}
+
+fn value<'a>(headers: &'a [(&'static str, String)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+}
+
+#[test]
+fn tags_are_refs_and_escaped_texts() {
+    let headers = upstream_headers(&config("strip", true), Some(&principal()));
+    assert_eq!(value(&headers, "x-backstage-entity-ref"), Some("api:default/payments"));
+    assert_eq!(value(&headers, "x-backstage-owner"), Some("group:default/payments"));
+    assert_eq!(value(&headers, "x-backstage-user"), Some("user:default/ada"));
+    assert_eq!(value(&headers, "x-backstage-groups"), Some("group:default/a,group:default/b"));
+    assert_eq!(value(&headers, "x-backstage-agent"), Some("bot%20%C3%BC%0D%0Ax-evil:%201"));
+    assert!(headers.iter().all(|(_, value)| value.bytes().all(|b| b.is_ascii_graphic())));
+    assert_eq!(value(&headers, "x-consumer-username"), None);
+}
+
+#[test]
+fn consumer_headers_look_as_kongs_plugins_set_them() {
+    let headers = upstream_headers(&config("set", true), Some(&principal()));
+    assert_eq!(value(&headers, "x-consumer-username"), Some("user:default/ada"));
+    assert_eq!(value(&headers, "x-consumer-custom-id"), Some("auth0|ada%2C%0D%0Ax-evil:%201"));
+    assert_eq!(value(&headers, "x-credential-identifier"), Some("portal"));
+    assert_eq!(value(&headers, "x-consumer-groups"), Some("group:default/a,group:default/b"));
+    assert_eq!(value(&headers, "x-anonymous-consumer"), None);
+    let anonymous = upstream_headers(&config("set", true), None);
+    assert_eq!(value(&anonymous, "x-anonymous-consumer"), Some("true"));
+}
+
+#[test]
+fn a_long_list_of_groups_is_cut_between_groups() {
+    let mut principal = principal();
+    let group = |n| EntityRef::parse_full(&format!("group:default/{}{n}", "x".repeat(50))).unwrap();
+    principal.groups = Groups::Known((0..1000).map(group).collect());
+    let headers = upstream_headers(&config("strip", true), Some(&principal));
+    let groups = value(&headers, "x-backstage-groups").unwrap();
+    assert!(groups.len() <= 4096 && groups.split(',').all(|group| EntityRef::parse_full(group).is_ok()));
+}
+
+#[test]
+fn baggage_keeps_foreign_members_and_drops_forged_ones() {
+    let ours = "backstage.entity_ref=api:default/payments,backstage.owner=group:default/payments";
+    let cases: [(Option<&[u8]>, String); 6] = [
+        (None, ours.into()),
+        (Some(b"tenant=acme;p=1, k=v"), format!("{ours},tenant=acme;p=1,k=v")),
+        (Some(b"backstage.user=user:default/root,k=v"), format!("{ours},k=v")),
+        (Some(b"Backstage.Owner = x , k=v"), format!("{ours},k=v")),
+        (Some(b"nonsense,,=x"), ours.into()),
+        (Some(b"\xff\xfe"), ours.into()),
+    ];
+    for (existing, expected) in cases {
+        assert_eq!(baggage(&config("strip", true), None, existing), Some(expected));
+    }
+    assert_eq!(baggage(&config("strip", false), None, Some(b"backstage.user=x")), None);
+    assert_eq!(baggage(&config("strip", false), None, Some(b"backstage.user=x,k=v")), Some("k=v".into()));
+    let agent = baggage(&config("strip", true), Some(&principal()), None).unwrap();
+    assert!(
+        agent.ends_with("backstage.user=user:default/ada,backstage.agent=bot%20%C3%BC%0D%0Ax-evil:%201"),
+        "{agent}"
+    );
+}
+
+#[test]
+fn baggage_stays_within_what_platforms_pass_on() {
+    let many = (0..500).map(|n| format!("k{n}={}", "v".repeat(100))).collect::<Vec<_>>().join(",");
+    let baggage = baggage(&config("strip", true), None, Some(many.as_bytes())).unwrap();
+    assert!(baggage.len() <= 8192 && baggage.split(',').count() <= 64);
+}
+
+#[test]
+fn only_the_token_is_taken_out_of_the_cookies() {
+    let credentials = Credentials { cookie: Some("session".into()), ..config("strip", true).credentials };
+    let left = |cookies| {
+        let (mut remove, mut set) = (Vec::new(), Vec::new());
+        remove_credential(&credentials, &Cookies(cookies), &mut remove, &mut set);
+        (remove.contains(&"cookie".into()), value(&set, "cookie").map(str::to_owned))
+    };
+    assert_eq!(left("a=1; session=t; b=2"), (false, Some("a=1; b=2".into())));
+    assert_eq!(left("session=t"), (true, None));
+    assert_eq!(left(""), (false, None));
+}

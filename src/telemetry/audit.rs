@@ -1,0 +1,307 @@
+//! The audit trail: one JSON line a decision, never with a token in it.
+
+use crate::host::UnixMillis;
+use chrono::{DateTime, SecondsFormat};
+use serde::{Serialize, Serializer};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Longest line in bytes: nginx cuts a log line at about 2 KB, its own prefix included.
+const MAX_LINE: usize = 1700;
+/// Longest text and most items, tried from the largest until the line fits.
+const CAPS: [usize; 6] = [256, 128, 64, 32, 16, 8];
+
+/// One decision.
+#[derive(Debug, Clone, Default)]
+pub struct AuditRecord<'a> {
+    /// When.
+    pub time: UnixMillis,
+    /// `x-request-id`.
+    pub request_id: Option<&'a str>,
+    /// Trace id of W3C `traceparent`.
+    pub trace_id: Option<&'a str>,
+    /// Who asked; without it, nobody who showed a valid token.
+    pub who: Option<Who<'a>>,
+    /// For what.
+    pub what: What<'a>,
+    /// What came of it.
+    pub verdict: Verdict<'a>,
+    /// The windows that it was charged to, or found full.
+    pub quota: Vec<Quota<'a>>,
+}
+
+/// Who asked.
+#[derive(Debug, Clone, Default)]
+pub struct Who<'a> {
+    /// `user`, `service` or `agent`.
+    pub kind: &'a str,
+    /// `user:` ref: the caller, or on whose behalf an agent acts.
+    pub user: Option<&'a str>,
+    /// The agent.
+    pub agent: Option<&'a str>,
+    /// The OAuth client.
+    pub client: Option<&'a str>,
+    /// `sub`.
+    pub subject: &'a str,
+    /// `iss`.
+    pub issuer: &'a str,
+    /// `jti`.
+    pub token_id: Option<&'a str>,
+    /// Group refs.
+    pub groups: Vec<&'a str>,
+    /// Whether the token did not say which groups.
+    pub groups_unknown: bool,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Default)]
+pub struct What<'a> {
+    /// The entity behind the route.
+    pub entity: Option<&'a str>,
+    /// The method.
+    pub method: &'a str,
+    /// The path as sent, without its query.
+    pub path: &'a str,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default)]
+pub struct Verdict<'a> {
+    /// `allow`, `deny` or `shadow_deny`.
+    pub decision: &'a str,
+    /// Why, in a word.
+    pub reason: &'a str,
+    /// Why, for people; not what the client was told.
+    pub detail: Option<&'a str>,
+    /// The rule that decided.
+    pub rule: Option<&'a str>,
+    /// The group or user whose ownership decided.
+    pub granted_by: Option<&'a str>,
+}
+
+/// A window's state.
+#[derive(Debug, Clone)]
+pub struct Quota<'a> {
+    /// Policy.
+    pub policy: &'a str,
+    /// Length, such as `1m`.
+    pub window: String,
+    /// Units left.
+    pub remaining: u32,
+}
+
+impl AuditRecord<'_> {
+    /// The line. Texts and lists are cut until it fits; what is cut ends in `…`.
+    pub fn line(&self) -> String {
+        let fitting = CAPS
+            .iter()
+            .filter_map(|cap| serde_json::to_string(&self.capped(*cap)).ok())
+            .find(|line| line.len() <= MAX_LINE);
+        // The smallest cap bounds every part, so that there always is one.
+        fitting.unwrap_or_default()
+    }
+
+    fn capped(&self, cap: usize) -> Line<'_> {
+        let text = |text| Cut { text, cap };
+        let maybe = |text| cut(text, cap);
+        let who = self.who.as_ref().map(|who| LineWho {
+            kind: who.kind,
+            user: maybe(who.user),
+            agent: maybe(who.agent),
+            client: maybe(who.client),
+            subject: text(who.subject),
+            issuer: text(who.issuer),
+            token_id: maybe(who.token_id),
+            groups: who.groups.iter().take(cap / 8).map(|group| text(group)).collect(),
+            more_groups: who.groups.len().saturating_sub(cap / 8),
+            groups_unknown: who.groups_unknown,
+        });
+        Line {
+            audit: "backstage-kong",
+            time: time(self.time),
+            request_id: maybe(self.request_id),
+            trace_id: maybe(self.trace_id),
+            who,
+            what: LineWhat {
+                entity: maybe(self.what.entity),
+                method: text(self.what.method),
+                path: text(self.what.path),
+            },
+            decision: self.verdict.decision,
+            reason: self.verdict.reason,
+            detail: maybe(self.verdict.detail),
+            rule: maybe(self.verdict.rule),
+            granted_by: maybe(self.verdict.granted_by),
+            quota: self
+                .quota
+                .iter()
+                .take(cap / 8)
+                .map(|quota| LineQuota {
+                    policy: text(quota.policy),
+                    window: text(&quota.window),
+                    remaining: quota.remaining,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Whether an allowed request is recorded: the same for the same seed, so that all lines of a trace stand or fall together.
+pub fn sampled(share: f64, seed: impl Hash) -> bool {
+    let mut hasher = DefaultHasher::new();
+    seed.hash(&mut hasher);
+    let drawn = u32::try_from(hasher.finish() >> 32).unwrap_or(u32::MAX);
+    f64::from(drawn) < share * (f64::from(u32::MAX) + 1.0)
+}
+
+/// RFC 3339, UTC, milliseconds.
+fn time(now: UnixMillis) -> String {
+    let time = i64::try_from(now.0).ok().and_then(DateTime::from_timestamp_millis);
+    time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true)).unwrap_or_default()
+}
+
+/// A text that is written up to a number of bytes.
+struct Cut<'a> {
+    text: &'a str,
+    cap: usize,
+}
+
+fn cut(text: Option<&str>, cap: usize) -> Option<Cut<'_>> {
+    text.map(|text| Cut { text, cap })
+}
+
+impl Serialize for Cut<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if self.text.len() <= self.cap {
+            return to.serialize_str(self.text);
+        }
+        let end = self.text.floor_char_boundary(self.cap);
+        to.collect_str(&format_args!("{}…", self.text.get(..end).unwrap_or_default()))
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    audit: &'a str,
+    time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<Cut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<Cut<'a>>,
+    who: Option<LineWho<'a>>,
+    what: LineWhat<'a>,
+    decision: &'a str,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<Cut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<Cut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    granted_by: Option<Cut<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    quota: Vec<LineQuota<'a>>,
+}
+
+#[derive(Serialize)]
+struct LineWho<'a> {
+    kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<Cut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<Cut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<Cut<'a>>,
+    subject: Cut<'a>,
+    issuer: Cut<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_id: Option<Cut<'a>>,
+    groups: Vec<Cut<'a>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    more_groups: usize,
+    #[serde(skip_serializing_if = "is_false")]
+    groups_unknown: bool,
+}
+
+#[derive(Serialize)]
+struct LineWhat<'a> {
+    entity: Option<Cut<'a>>,
+    method: Cut<'a>,
+    path: Cut<'a>,
+}
+
+#[derive(Serialize)]
+struct LineQuota<'a> {
+    policy: Cut<'a>,
+    window: Cut<'a>,
+    remaining: u32,
+}
+
+// Serde hands these their argument by reference.
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_line_says_who_what_and_why() {
+        let record = AuditRecord {
+            time: UnixMillis(1_750_000_000_123),
+            who: Some(Who {
+                kind: "agent",
+                user: Some("user:default/ada"),
+                agent: Some("bot"),
+                subject: "ada",
+                issuer: "i",
+                groups: vec!["group:default/payments"],
+                ..Who::default()
+            }),
+            what: What { entity: Some("api:default/payments"), method: "GET", path: "/payments" },
+            verdict: Verdict { decision: "allow", reason: "owner", rule: Some("read"), ..Verdict::default() },
+            quota: vec![Quota { policy: "per-group", window: "1m".into(), remaining: 7 }],
+            ..AuditRecord::default()
+        };
+        let line: Value = serde_json::from_str(&record.line()).unwrap();
+        let expected = json!({
+            "audit": "backstage-kong", "time": "2025-06-15T15:06:40.123Z",
+            "who": {"kind": "agent", "user": "user:default/ada", "agent": "bot", "subject": "ada", "issuer": "i", "groups": ["group:default/payments"]},
+            "what": {"entity": "api:default/payments", "method": "GET", "path": "/payments"},
+            "decision": "allow", "reason": "owner", "rule": "read",
+            "quota": [{"policy": "per-group", "window": "1m", "remaining": 7}]
+        });
+        assert_eq!(line, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_one_short_line_of_json_whatever_the_input(text in "\\PC{0,40}|[\\x00-\\x1f\"\\\\]{0,2000}|x{0,60000}", groups in 0..3000usize) {
+            let some = Some(text.as_str());
+            let record = AuditRecord {
+                time: UnixMillis(u64::MAX),
+                request_id: some,
+                trace_id: some,
+                who: Some(Who { kind: "agent", user: some, agent: some, client: some, subject: &text, issuer: &text, token_id: some, groups: vec![&text; groups], groups_unknown: true }),
+                what: What { entity: some, method: &text, path: &text },
+                verdict: Verdict { decision: "shadow_deny", reason: "algorithm_not_allowed", detail: some, rule: some, granted_by: some },
+                quota: vec![Quota { policy: &text, window: text.clone(), remaining: u32::MAX }; 64],
+            };
+            let line = record.line();
+            prop_assert!(!line.is_empty() && line.len() < 2000 && !line.contains('\n'));
+            prop_assert!(serde_json::from_str::<Value>(&line).is_ok());
+        }
+    }
+
+    #[test]
+    fn sampling_takes_about_its_share_and_the_same_ones_each_time() {
+        let taken = (0..10_000).filter(|seed| sampled(0.25, seed)).count();
+        assert!((2_200..2_800).contains(&taken), "{taken}");
+        assert!((0..100).all(|seed| sampled(1.0, seed) && !sampled(0.0, seed)));
+    }
+}

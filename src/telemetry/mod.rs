@@ -1,0 +1,8 @@
+//! What operators see: metrics by entity and group, and one audit line a decision.
+
+mod audit;
+mod metrics;
+mod series;
+
+pub use audit::{AuditRecord, Quota, Verdict, What, Who, sampled};
+pub use metrics::{LABELS, Telemetry};

@@ -1,0 +1,61 @@
+//! What all routes of a worker share, so that a thousand routes with one issuer cost one issuer.
+//!
+//! Everything here is a cache: Kong may drop a worker's memory when it reloads.
+
+use crate::config::{Issuer, IssuerId};
+use crate::host::SharedData;
+use crate::identity::{Principal, TokenCache};
+use crate::jose::KeyId;
+use crate::keyring::Keyring;
+use crate::quota::{KeySecret, StoreFault};
+use crate::telemetry::Telemetry;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+
+/// A verified token's caller, and the key that verified it.
+pub struct Known {
+    /// The caller.
+    pub principal: Principal,
+    /// The key; the token is forgotten when it goes away.
+    pub key: KeyId,
+}
+
+/// State shared by the routes of a worker.
+#[derive(Default)]
+pub struct Worker {
+    /// Key sets that providers serve.
+    pub keyring: Keyring,
+    /// Verified tokens.
+    pub tokens: RefCell<TokenCache<Known>>,
+    /// Metric series.
+    pub telemetry: Telemetry,
+    issuers: RefCell<BTreeMap<IssuerId, Weak<Issuer>>>,
+    secret: Cell<Option<KeySecret>>,
+}
+
+impl Worker {
+    /// The issuer with these settings that another route brought already, or this one.
+    pub fn share_issuer(&self, issuer: Rc<Issuer>) -> Rc<Issuer> {
+        let mut issuers = self.issuers.borrow_mut();
+        if let Some(known) = issuers.get(&issuer.id).and_then(Weak::upgrade) {
+            return known;
+        }
+        issuers.retain(|_, known| known.strong_count() > 0);
+        issuers.insert(issuer.id, Rc::downgrade(&issuer));
+        issuer
+    }
+
+    /// The node's secret for hashed keys.
+    ///
+    /// # Errors
+    /// [`StoreFault`] when it was not known and shared data did not give it.
+    pub fn key_secret(&self, store: &dyn SharedData, zone: &str) -> Result<KeySecret, StoreFault> {
+        if let Some(secret) = self.secret.get() {
+            return Ok(secret);
+        }
+        let secret = KeySecret::obtain(store, zone)?;
+        self.secret.set(Some(secret));
+        Ok(secret)
+    }
+}

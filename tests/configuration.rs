@@ -1,0 +1,299 @@
+//! Holds the schema that Kong validates with (`kong/filters/backstage_kong.meta.json`) and the filter's own parser
+//! together: every example passes both, every file of `examples/invalid` fails both.
+//!
+//! Kong's validator is `lua-resty-ljsonschema`, draft 4 only; `jsonschema` in draft-4 mode stands in for it here.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
+
+use backstage_kong::config::Config;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The keywords that both validators know; another one would be skipped in silence by one of them.
+const KEYWORDS: [&str; 28] = [
+    "$schema",
+    "additionalProperties",
+    "anyOf",
+    "default",
+    "dependencies",
+    "description",
+    "enum",
+    "items",
+    "maxItems",
+    "maxLength",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "not",
+    "oneOf",
+    "pattern",
+    "patternProperties",
+    "properties",
+    "required",
+    "title",
+    "type",
+    "uniqueItems",
+    "allOf",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "maxProperties",
+];
+
+fn metadata() -> Value {
+    json(&Path::new(ROOT).join("kong/filters/backstage_kong.meta.json"))
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn examples(folder: &str) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(Path::new(ROOT).join(folder))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    files.sort();
+    files
+}
+
+fn schema() -> jsonschema::Validator {
+    jsonschema::draft4::new(metadata().get("config_schema").unwrap()).unwrap()
+}
+
+#[test]
+fn every_example_passes_the_schema_and_the_parser() {
+    let schema = schema();
+    let files = examples("examples");
+    assert!(files.len() >= 9, "{} examples", files.len());
+    for file in files {
+        if let Err(error) = schema.validate(&json(&file)) {
+            panic!("{}: schema: {} at {}", file.display(), error, error.instance_path());
+        }
+        if let Err(error) = Config::parse(&fs::read(&file).unwrap()) {
+            panic!("{}: parser: {error}", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_invalid_example_fails_the_schema_and_the_parser() {
+    let schema = schema();
+    let files = examples("examples/invalid");
+    assert!(files.len() >= 20, "{} invalid examples", files.len());
+    for file in files {
+        assert!(!schema.is_valid(&json(&file)), "{}: the schema takes it", file.display());
+        assert!(Config::parse(&fs::read(&file).unwrap()).is_err(), "{}: the parser takes it", file.display());
+    }
+}
+
+#[test]
+fn every_invalid_example_is_the_minimal_one_with_one_fault() {
+    let schema = schema();
+    let minimal = json(&Path::new(ROOT).join("examples/minimal.json"));
+    assert!(schema.is_valid(&minimal));
+    for file in examples("examples/invalid") {
+        let changed = json(&file);
+        let Some(changed) = changed.as_object() else { continue };
+        let fields = minimal.as_object().unwrap();
+        let differing = changed.keys().chain(fields.keys()).filter(|key| changed.get(*key) != fields.get(*key));
+        let differing: std::collections::BTreeSet<_> = differing.collect();
+        assert_eq!(differing.len(), 1, "{}: {differing:?}", file.display());
+    }
+}
+
+#[test]
+fn an_empty_array_that_lua_made_an_object_is_still_an_empty_array() {
+    // Kong decodes and re-encodes a configuration, and Lua has one empty table for both.
+    let mut minimal = json(&Path::new(ROOT).join("examples/minimal.json"));
+    minimal.as_object_mut().unwrap().insert("consumers".to_owned(), serde_json::json!({}));
+    assert!(Config::parse(minimal.to_string().as_bytes()).is_ok());
+}
+
+#[test]
+fn a_secret_is_in_no_error_message() {
+    for file in examples("examples/invalid") {
+        let text = fs::read(&file).unwrap();
+        let Err(error) = Config::parse(&text) else { continue };
+        assert!(!error.to_string().contains("0123456789abcdef"), "{}: {error}", file.display());
+    }
+}
+
+#[test]
+fn the_schema_is_draft_4_and_keeps_to_keywords_that_kong_knows() {
+    let metadata = metadata();
+    let schema = metadata.get("config_schema").unwrap();
+    assert_eq!(schema.get("$schema").unwrap(), "http://json-schema.org/draft-04/schema#");
+    assert!(jsonschema::draft4::meta::is_valid(schema));
+    walk(schema, "#");
+}
+
+/// Visits every subschema; each must be an object of known keywords (draft 4 has no boolean schemas).
+fn walk(schema: &Value, path: &str) {
+    let members = schema.as_object().unwrap_or_else(|| panic!("{path} is no object"));
+    for (keyword, value) in members {
+        assert!(KEYWORDS.contains(&keyword.as_str()), "{path}/{keyword}");
+        let path = format!("{path}/{keyword}");
+        match keyword.as_str() {
+            "properties" | "patternProperties" => {
+                value.as_object().unwrap().iter().for_each(|(name, value)| walk(value, &format!("{path}/{name}")));
+            }
+            "dependencies" => value
+                .as_object()
+                .unwrap()
+                .iter()
+                .filter(|(_, value)| value.is_object())
+                .for_each(|(name, value)| walk(value, &format!("{path}/{name}"))),
+            "anyOf" | "oneOf" | "allOf" => {
+                value.as_array().unwrap().iter().enumerate().for_each(|(i, value)| walk(value, &format!("{path}/{i}")));
+            }
+            "not" | "items" => walk(value, &path),
+            "additionalProperties" if value.is_object() => walk(value, &path),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn every_described_setting_says_what_it_does() {
+    fn described(schema: &Value, path: &str) {
+        for (name, value) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            assert!(value.get("description").is_some_and(Value::is_string) || path.contains(".jwks."), "{path}");
+            described(value, &path);
+        }
+    }
+    described(metadata().get("config_schema").unwrap(), "");
+}
+
+#[test]
+fn the_documented_defaults_are_the_parsers() {
+    let metadata = metadata();
+    let schema = metadata.get("config_schema").unwrap();
+    let written = json(&Path::new(ROOT).join("examples/minimal.json"));
+    let mut spelled = written.clone();
+    fill(schema, &mut spelled);
+    assert_ne!(spelled, written);
+    let short = Config::parse(written.to_string().as_bytes()).unwrap();
+    let long = Config::parse(spelled.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}\n{spelled:#}"));
+    assert_eq!(short.credentials, long.credentials);
+    assert_eq!(short.tags, long.tags);
+    assert_eq!(short.audit, long.audit);
+    assert_eq!(short.zones, long.zones);
+    assert_eq!(short.metrics, long.metrics);
+    assert_eq!((short.policy.mode, short.policy.agents), (long.policy.mode, long.policy.agents));
+    let (short, long) = (short.issuers.first().unwrap(), long.issuers.first().unwrap());
+    assert_eq!(short.audiences, long.audiences);
+    assert_eq!(short.algorithms, long.algorithms);
+    assert_eq!((short.leeway, short.max_lifetime), (long.leeway, long.max_lifetime));
+    assert_eq!(short.default_kind, long.default_kind);
+    assert_eq!(short.claims, long.claims);
+    assert_eq!(short.users, long.users);
+    assert_eq!(short.groups, long.groups);
+}
+
+/// Writes out the default of each setting that is not there.
+fn fill(schema: &Value, value: &mut Value) {
+    if let (Some(items), Some(values)) = (schema.get("items"), value.as_array_mut()) {
+        values.iter_mut().for_each(|value| fill(items, value));
+    }
+    let (Some(properties), Some(members)) =
+        (schema.get("properties").and_then(Value::as_object), value.as_object_mut())
+    else {
+        return;
+    };
+    for (name, property) in properties {
+        // What goes with a part that is not used stays out: `quotas` as a whole is optional and has no defaults of its own.
+        let absent = !members.contains_key(name);
+        if let Some(default) = property.get("default").filter(|_| absent) {
+            members.insert(name.clone(), default.clone());
+        } else if absent && property.get("properties").is_some() && !matches!(name.as_str(), "quotas" | "jwks") {
+            members.insert(name.clone(), Value::Object(serde_json::Map::new()));
+        }
+        if let Some(member) = members.get_mut(name) {
+            fill(property, member);
+        }
+    }
+}
+
+#[test]
+fn label_patterns_read_back_every_label_of_a_metric_name() {
+    let metadata = metadata();
+    let patterns = metadata.pointer("/metrics/label_patterns").and_then(Value::as_array).unwrap();
+    let labels: Vec<_> = patterns.iter().map(|pattern| pattern.get("label").and_then(Value::as_str).unwrap()).collect();
+    let order = ["entity", "owner", "group", "decision", "reason", "class", "policy", "issuer", "result", "kind"];
+    // Kong searches each pattern from where the last one ended, so their order is that of the labels in a name.
+    assert_eq!(labels, order);
+    for (pattern, label) in patterns.iter().zip(order) {
+        let expected = format!("(;{label}=([^;]+))");
+        assert_eq!(pattern.get("pattern").and_then(Value::as_str).unwrap(), expected);
+    }
+}
+
+/// The table of settings in `kong/README.md` is written from the schema: `UPDATE_README=1 cargo test --test configuration`.
+#[test]
+fn the_operators_table_of_settings_is_the_schemas() {
+    let metadata = metadata();
+    let mut rows = vec!["| setting | values | default | what |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
+    settings(metadata.get("config_schema").unwrap(), "", &mut rows);
+    let table = format!("\n{}\n", rows.join("\n"));
+
+    let file = Path::new(ROOT).join("kong/README.md");
+    let readme = fs::read_to_string(&file).unwrap();
+    let (before, rest) = readme.split_once("<!-- settings -->").unwrap();
+    let (written, after) = rest.split_once("<!-- end of settings -->").unwrap();
+    if std::env::var_os("UPDATE_README").is_some() {
+        fs::write(&file, format!("{before}<!-- settings -->{table}<!-- end of settings -->{after}")).unwrap();
+        return;
+    }
+    assert!(written == table, "run UPDATE_README=1 cargo test --test configuration");
+}
+
+fn settings(schema: &Value, path: &str, rows: &mut Vec<String>) {
+    let required: Vec<_> =
+        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut members: Vec<_> = schema.get("properties").and_then(Value::as_object).into_iter().flatten().collect();
+    members.sort_by_key(|(name, _)| *name);
+    for (name, setting) in members {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let is_required = required.contains(&name.as_str());
+        let default = match setting.get("default") {
+            Some(default) => format!("`{default}`"),
+            None if is_required => "required".to_owned(),
+            None => String::new(),
+        };
+        let text = setting.get("description").and_then(Value::as_str).unwrap_or_default();
+        rows.push(format!("| `{path}` | {} | {default} | {} |", values(setting), text.replace('|', "\\|")));
+        match setting.get("items").filter(|items| items.get("properties").is_some()) {
+            Some(items) if name != "keys" => settings(items, &format!("{path}[]"), rows),
+            _ if name != "jwks" => settings(setting, &path, rows),
+            _ => {}
+        }
+    }
+}
+
+/// The values of a setting in a few words: the words it knows, its range, or its type.
+fn values(setting: &Value) -> String {
+    let words = |schema: &Value| {
+        let words = schema.get("enum")?.as_array()?.iter();
+        Some(words.map(|word| format!("`{}`", word.as_str().unwrap_or("null"))).collect::<Vec<_>>().join(", "))
+    };
+    let types = match setting.get("type").unwrap() {
+        Value::Array(types) => types.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+        one => one.as_str().unwrap().to_owned(),
+    };
+    if let Some(words) = words(setting) {
+        return words;
+    }
+    if let (Some(min), Some(max)) = (setting.get("minimum"), setting.get("maximum")) {
+        return format!("{min} to {max}");
+    }
+    match setting.get("items").and_then(words) {
+        Some(words) => format!("array of {words}"),
+        None => types,
+    }
+}
