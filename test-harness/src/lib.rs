@@ -27,8 +27,11 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`lab`] puts a gateway for a laptop on it, with peers to talk to and scenarios to check any gateway by.
 
 pub mod envoy;
 pub mod host;
+pub mod lab;
 
 pub use host::*;

@@ -1,0 +1,375 @@
+//! Kong's declarative configuration (`_format_version: "3.0"`), as far as the laptop gateway needs it.
+//!
+//! The same file configures Kong, so what Kong knows and this reader does not is let pass; what it does read is checked,
+//! and a fault names its path, what was found and what is allowed.
+
+mod error;
+mod raw;
+mod router;
+
+pub use error::KongYmlError;
+pub use router::{Match, RequestLine, Router};
+
+use error::Found;
+use serde_json::Value;
+use std::time::Duration;
+
+/// A declarative configuration, references resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KongYml {
+    /// Services in the order of the file.
+    pub services: Vec<Service>,
+    /// Routes in the order of the file.
+    pub routes: Vec<Route>,
+}
+
+/// Where requests go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    /// A UUID made from the name, the same at each start.
+    pub id: String,
+    /// Its name; the host's name when the file gives none.
+    pub name: String,
+    /// `http` or `https`; the laptop gateway speaks only `http`.
+    pub protocol: String,
+    /// Name or address of the upstream, before `--resolve`.
+    pub host: String,
+    /// Port of the upstream.
+    pub port: u16,
+    /// Prefix of every path sent upstream; empty or starting with `/`.
+    pub path: String,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long the upstream may take to answer.
+    pub read_timeout: Duration,
+    /// Free labels.
+    pub tags: Vec<String>,
+}
+
+/// Which requests belong to a service, and the filters they pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// A UUID made from the name, the same at each start.
+    pub id: String,
+    /// Its name, or its first path.
+    pub name: String,
+    /// Index into [`KongYml::services`].
+    pub service: usize,
+    /// Prefixes, or regular expressions after a `~`. Empty: every path.
+    pub paths: Vec<String>,
+    /// Empty: every method.
+    pub methods: Vec<String>,
+    /// Host names, `*.` in front or `.*` behind as a wildcard. Empty: every host.
+    pub hosts: Vec<String>,
+    /// Whether the matched prefix is taken off the path sent upstream.
+    pub strip_path: bool,
+    /// Whether the upstream gets the client's `Host`.
+    pub preserve_host: bool,
+    /// Rank among routes with regular expressions; the higher first.
+    pub regex_priority: i64,
+    /// Free labels.
+    pub tags: Vec<String>,
+    /// Filters in the order they run: the service's chain, the route's chain, then filters attached as plugins.
+    pub filters: Vec<FilterUse>,
+}
+
+/// A filter on a route, with its configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterUse {
+    /// The name of the filter: its file's name without `.wasm`.
+    pub name: String,
+    /// The bytes the filter is configured with: a string as it stands, anything else as JSON.
+    pub config: Vec<u8>,
+}
+
+impl KongYml {
+    /// Reads a declarative configuration. `known_filters` tells which plugins are filters; other plugins are Kong's own and
+    /// are returned by name so that the caller can say that they do not run here.
+    ///
+    /// # Errors
+    /// The first fault, with its path.
+    pub fn parse(text: &str, known_filters: &[&str]) -> Result<(Self, Vec<String>), KongYmlError> {
+        let deserializer = serde_yaml_ng::Deserializer::from_str(text);
+        let raw: raw::Document = serde_path_to_error::deserialize(deserializer)
+            .map_err(|e| KongYmlError::new(e.path().to_string(), Found::Shape(e.inner().to_string())))?;
+        if !matches!(raw.format_version.as_str(), "3.0" | "2.1" | "1.1") {
+            return Err(KongYmlError::new("_format_version", Found::NotAllowed(raw.format_version, "\"3.0\"")));
+        }
+        Build::new(known_filters).document(raw)
+    }
+}
+
+/// What has been read so far.
+struct Build<'a> {
+    known_filters: &'a [&'a str],
+    other_plugins: Vec<String>,
+    services: Vec<Service>,
+    service_chains: Vec<Attached>,
+    routes: Vec<Route>,
+    route_chains: Vec<Attached>,
+}
+
+/// Filters attached to one service or route.
+#[derive(Default, Clone)]
+struct Attached {
+    chain: Vec<FilterUse>,
+    plugins: Vec<FilterUse>,
+}
+
+impl<'a> Build<'a> {
+    fn new(known_filters: &'a [&'a str]) -> Self {
+        Self {
+            known_filters,
+            other_plugins: Vec::new(),
+            services: Vec::new(),
+            service_chains: Vec::new(),
+            routes: Vec::new(),
+            route_chains: Vec::new(),
+        }
+    }
+
+    fn document(mut self, raw: raw::Document) -> Result<(KongYml, Vec<String>), KongYmlError> {
+        for (index, service) in raw.services.into_iter().enumerate() {
+            self.service(service, &format!("services[{index}]"))?;
+        }
+        for (index, mut route) in raw.routes.into_iter().enumerate() {
+            let path = format!("routes[{index}]");
+            let Some(name) = route.service.take() else {
+                return Err(KongYmlError::new(path, Found::Missing("a `service`: filters do not run without one")));
+            };
+            let service = self.find_service(name.name(), &format!("{path}.service"))?;
+            self.route(route, service, &path)?;
+        }
+        for (index, chain) in raw.filter_chains.into_iter().enumerate() {
+            let path = format!("filter_chains[{index}]");
+            let filters = self.chain(chain.filters, chain.enabled, &path)?;
+            self.attached(chain.route.as_ref(), chain.service.as_ref(), &path)?.chain.extend(filters);
+        }
+        for (index, plugin) in raw.plugins.into_iter().enumerate() {
+            let path = format!("plugins[{index}]");
+            let (route, service) = (plugin.route.clone(), plugin.service.clone());
+            if let Some(filter) = self.plugin(plugin) {
+                self.attached(route.as_ref(), service.as_ref(), &path)?.plugins.push(filter);
+            }
+        }
+        Ok(self.finish())
+    }
+
+    fn service(&mut self, raw: raw::Service, path: &str) -> Result<(), KongYmlError> {
+        let address = Address::of(&raw, path)?;
+        let name = raw.name.unwrap_or_else(|| address.host.clone());
+        if self.services.iter().any(|service| service.name == name) {
+            return Err(KongYmlError::new(format!("{path}.name"), Found::Duplicate(name)));
+        }
+        self.services.push(Service {
+            id: uuid_of(&format!("service {name}")),
+            name,
+            protocol: address.protocol,
+            host: address.host,
+            port: address.port,
+            path: address.path,
+            connect_timeout: Duration::from_millis(raw.connect_timeout),
+            read_timeout: Duration::from_millis(raw.read_timeout),
+            tags: raw.tags,
+        });
+        let service = self.services.len() - 1;
+        let attached = self.attachments(raw.filter_chains, raw.plugins, path)?;
+        self.service_chains.push(attached);
+        for (index, route) in raw.routes.into_iter().enumerate() {
+            self.route(route, service, &format!("{path}.routes[{index}]"))?;
+        }
+        Ok(())
+    }
+
+    fn route(&mut self, raw: raw::Route, service: usize, path: &str) -> Result<(), KongYmlError> {
+        for (index, pattern) in raw.paths.iter().enumerate() {
+            let at = || format!("{path}.paths[{index}]");
+            match pattern.strip_prefix('~') {
+                Some(regex) => {
+                    regex_lite::Regex::new(regex)
+                        .map_err(|error| KongYmlError::new(at(), Found::Regex(pattern.clone(), error.to_string())))?;
+                }
+                None if pattern.starts_with('/') => {}
+                None => {
+                    let allowed = "a prefix starting with `/`, or `~` and a regular expression";
+                    return Err(KongYmlError::new(at(), Found::NotAllowed(pattern.clone(), allowed)));
+                }
+            }
+        }
+        if raw.paths.is_empty() && raw.methods.is_empty() && raw.hosts.is_empty() {
+            return Err(KongYmlError::new(path, Found::Missing("at least one of `paths`, `methods`, `hosts`")));
+        }
+        let name = raw.name.or_else(|| raw.paths.first().cloned()).unwrap_or_else(|| path.to_owned());
+        if self.routes.iter().any(|route| route.name == name) {
+            return Err(KongYmlError::new(format!("{path}.name"), Found::Duplicate(name)));
+        }
+        self.routes.push(Route {
+            id: uuid_of(&format!("route {name}")),
+            name,
+            service,
+            paths: raw.paths,
+            methods: raw.methods,
+            hosts: raw.hosts,
+            strip_path: raw.strip_path,
+            preserve_host: raw.preserve_host,
+            regex_priority: raw.regex_priority,
+            tags: raw.tags,
+            filters: Vec::new(),
+        });
+        let attached = self.attachments(raw.filter_chains, raw.plugins, path)?;
+        self.route_chains.push(attached);
+        Ok(())
+    }
+
+    fn attachments(
+        &mut self,
+        chains: Vec<raw::FilterChain>,
+        plugins: Vec<raw::Plugin>,
+        path: &str,
+    ) -> Result<Attached, KongYmlError> {
+        let mut attached = Attached::default();
+        for (index, chain) in chains.into_iter().enumerate() {
+            attached.chain.extend(self.chain(
+                chain.filters,
+                chain.enabled,
+                &format!("{path}.filter_chains[{index}]"),
+            )?);
+        }
+        attached.plugins.extend(plugins.into_iter().filter_map(|plugin| self.plugin(plugin)));
+        Ok(attached)
+    }
+
+    fn chain(&self, filters: Vec<raw::Filter>, enabled: bool, path: &str) -> Result<Vec<FilterUse>, KongYmlError> {
+        let mut chain = Vec::new();
+        for (index, filter) in filters.into_iter().enumerate() {
+            if !self.known_filters.contains(&filter.name.as_str()) {
+                let path = format!("{path}.filters[{index}].name");
+                return Err(KongYmlError::new(path, Found::UnknownFilter(filter.name, self.known_filters.join(", "))));
+            }
+            if enabled && filter.enabled {
+                chain.push(FilterUse { name: filter.name, config: config_bytes(filter.config) });
+            }
+        }
+        Ok(chain)
+    }
+
+    fn plugin(&mut self, plugin: raw::Plugin) -> Option<FilterUse> {
+        if !self.known_filters.contains(&plugin.name.as_str()) {
+            self.other_plugins.push(plugin.name);
+            return None;
+        }
+        plugin.enabled.then(|| FilterUse { name: plugin.name, config: config_bytes(plugin.config) })
+    }
+
+    fn attached(
+        &mut self,
+        route: Option<&raw::Reference>,
+        service: Option<&raw::Reference>,
+        path: &str,
+    ) -> Result<&mut Attached, KongYmlError> {
+        let slot = match (route, service) {
+            (Some(route), None) => {
+                let index = self.routes.iter().position(|r| r.name == route.name());
+                index.and_then(|index| self.route_chains.get_mut(index))
+            }
+            (None, Some(service)) => {
+                let index = self.services.iter().position(|s| s.name == service.name());
+                index.and_then(|index| self.service_chains.get_mut(index))
+            }
+            _ => None,
+        };
+        slot.ok_or_else(|| {
+            KongYmlError::new(path, Found::Missing("either a `route` or a `service`, by the name of one in this file"))
+        })
+    }
+
+    fn find_service(&self, name: &str, path: &str) -> Result<usize, KongYmlError> {
+        self.services.iter().position(|service| service.name == name).ok_or_else(|| {
+            KongYmlError::new(path, Found::NotAllowed(name.to_owned(), "the name of a service in this file"))
+        })
+    }
+
+    fn finish(mut self) -> (KongYml, Vec<String>) {
+        for (route, own) in self.routes.iter_mut().zip(self.route_chains) {
+            let service = self.service_chains.get(route.service).cloned().unwrap_or_default();
+            // As with Kong's plugins, the one on the route replaces the one of that name on the service.
+            let inherited = service.plugins.into_iter().filter(|p| own.plugins.iter().all(|o| o.name != p.name));
+            route.filters = service.chain;
+            route.filters.extend(own.chain);
+            route.filters.extend(inherited);
+            route.filters.extend(own.plugins.clone());
+        }
+        (KongYml { services: self.services, routes: self.routes }, self.other_plugins)
+    }
+}
+
+/// The four fields Kong makes of a service's `url`.
+struct Address {
+    protocol: String,
+    host: String,
+    port: u16,
+    path: String,
+}
+
+impl Address {
+    fn of(raw: &raw::Service, path: &str) -> Result<Self, KongYmlError> {
+        let allowed = "http://host, http://host:port or http://host:port/path";
+        let (protocol, host, port, prefix) = match &raw.url {
+            Some(url) => {
+                let bad = || KongYmlError::new(format!("{path}.url"), Found::NotAllowed(url.clone(), allowed));
+                let uri: http::Uri = url.parse().map_err(|_| bad())?;
+                let scheme = uri.scheme_str().ok_or_else(bad)?.to_owned();
+                let host = uri.host().ok_or_else(bad)?.to_owned();
+                (scheme, host, uri.port_u16(), Some(uri.path().to_owned()))
+            }
+            None => {
+                let missing = || KongYmlError::new(path, Found::Missing("a `url` or a `host`"));
+                let host = raw.host.clone().ok_or_else(missing)?;
+                (raw.protocol.clone().unwrap_or_else(|| "http".to_owned()), host, raw.port, raw.path.clone())
+            }
+        };
+        let default_port = match protocol.as_str() {
+            "http" => 80,
+            "https" => 443,
+            _ => {
+                return Err(KongYmlError::new(
+                    format!("{path}.protocol"),
+                    Found::NotAllowed(protocol, "http or https"),
+                ));
+            }
+        };
+        let prefix = prefix.unwrap_or_default().trim_end_matches('/').to_owned();
+        Ok(Self { protocol, host, port: port.unwrap_or(default_port), path: prefix })
+    }
+}
+
+fn config_bytes(config: Value) -> Vec<u8> {
+    match config {
+        Value::Null => Vec::new(),
+        Value::String(text) => text.into_bytes(),
+        other => other.to_string().into_bytes(),
+    }
+}
+
+/// A UUID (version 8) that depends on nothing but the name.
+fn uuid_of(name: &str) -> String {
+    use sha2::{Digest, Sha256};
+    use std::fmt::Write;
+    let mut hex = String::with_capacity(36);
+    for (index, byte) in Sha256::digest(name.as_bytes()).iter().take(16).enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            hex.push('-');
+        }
+        let byte = match index {
+            6 => (byte & 0x0f) | 0x80,
+            8 => (byte & 0x3f) | 0x80,
+            _ => *byte,
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+#[cfg(test)]
+mod tests;

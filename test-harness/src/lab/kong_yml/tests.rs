@@ -1,0 +1,130 @@
+use super::*;
+
+const FILTERS: &[&str] = &["backstage_kong"];
+
+fn read(text: &str) -> KongYml {
+    KongYml::parse(text, FILTERS).unwrap().0
+}
+
+fn fault(text: &str) -> String {
+    KongYml::parse(text, FILTERS).unwrap_err().to_string()
+}
+
+fn routed<'a>(config: &'a KongYml, method: &str, host: &str, path: &str) -> Option<(&'a str, usize)> {
+    let found = Router::new(config).route(RequestLine { method, host, path })?;
+    Some((config.routes[found.route].name.as_str(), found.matched))
+}
+
+const NESTED: &str = r#"
+_format_version: "3.0"
+_transform: true
+services:
+- name: echo
+  url: http://peers:9080/base/
+  retries: 5
+  filter_chains:
+  - filters: [{name: backstage_kong, config: "on the service"}]
+  routes:
+  - name: payments
+    paths: [/payments]
+    filter_chains:
+    - filters:
+      - {name: backstage_kong, config: {entity: "api:default/payments"}}
+      - {name: backstage_kong, enabled: false}
+    - enabled: false
+      filters: [{name: backstage_kong, config: off}]
+    plugins: [{name: cors}]
+- {name: other, host: peers, port: 81, routes: [{name: regex, paths: ["~/v\\d+/x"], strip_path: false}]}
+routes:
+- {name: top, service: {name: other}, paths: [/top], methods: [GET]}
+filter_chains:
+- {route: {name: top}, filters: [{name: backstage_kong, config: chained}]}
+plugins:
+- {name: backstage_kong, route: top, config: {attached: true}}
+"#;
+
+#[test]
+fn services_routes_and_chains_are_read_wherever_kong_lets_them_stand() {
+    let (config, others) = KongYml::parse(NESTED, FILTERS).unwrap();
+    assert_eq!(others, ["cors"]);
+    let echo = &config.services[0];
+    assert_eq!((echo.host.as_str(), echo.port, echo.path.as_str()), ("peers", 9080, "/base"));
+    let configs = |name: &str| {
+        let route = config.routes.iter().find(|route| route.name == name).unwrap();
+        route.filters.iter().map(|f| String::from_utf8(f.config.clone()).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(configs("payments"), ["on the service", r#"{"entity":"api:default/payments"}"#]);
+    assert_eq!(configs("top"), ["chained", r#"{"attached":true}"#]);
+    assert!(configs("regex").is_empty());
+}
+
+#[test]
+fn ids_are_uuids_that_stay_the_same() {
+    let (one, two) = (read(NESTED), read(NESTED));
+    assert_eq!(one.routes[0].id, two.routes[0].id);
+    assert_ne!(one.routes[0].id, one.routes[1].id);
+    let regex =
+        regex_lite::Regex::new("^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$").unwrap();
+    assert!(regex.is_match(&one.routes[0].id), "{}", one.routes[0].id);
+}
+
+#[test]
+fn anchors_and_aliases_work() {
+    let config = read(
+        "_format_version: '3.0'\nservices:\n- name: a\n  host: h\n  routes:\n  - {name: one, paths: [/1], filter_chains: [{filters: [{name: backstage_kong, config: &c {x: [1]}}]}]}\n  - {name: two, paths: [/2], filter_chains: [{filters: [{name: backstage_kong, config: *c}]}]}\n",
+    );
+    assert_eq!(config.routes[0].filters, config.routes[1].filters);
+}
+
+#[test]
+fn a_fault_names_its_path_and_what_is_allowed() {
+    let service = |body: &str| fault(&format!("_format_version: '3.0'\nservices:\n- {body}\n"));
+    let route = |body: &str| service(&format!("{{name: a, host: h, routes: [{body}]}}"));
+    for (found, expected) in [
+        (fault("_format_version: '9.9'"), r#"_format_version: found "9.9"; allowed: "3.0""#),
+        (fault("services: []"), "missing field `_format_version`"),
+        (service("{name: a}"), "services[0]: needs a `url` or a `host`"),
+        (service("{url: 'tcp://x:1'}"), r#"services[0].protocol: found "tcp"; allowed: http or https"#),
+        (service("{url: 'nonsense'}"), r#"services[0].url: found "nonsense"; allowed: http://host"#),
+        (service("{host: h, port: 99999}"), "services[0].port"),
+        (route("{name: r, paths: [x]}"), r#"services[0].routes[0].paths[0]: found "x"; allowed: a prefix"#),
+        (route("{name: r, paths: ['~/(']}"), "services[0].routes[0].paths[0]: found \"~/(\", which is no regular"),
+        (route("{name: r}"), "services[0].routes[0]: needs at least one of"),
+        (route("{name: r, paths: [/]}, {name: r, paths: [/]}"), "services[0].routes[1].name: the name \"r\" is taken"),
+        (route("{name: r, paths: 5}"), "services[0].routes[0].paths: invalid type"),
+        (
+            route("{paths: [/], filter_chains: [{filters: [{name: mine}]}]}"),
+            "services[0].routes[0].filter_chains[0].filters[0].name: found \"mine\"; the filters loaded here: backstage_kong",
+        ),
+        (fault("_format_version: '3.0'\nroutes: [{paths: [/]}]"), "routes[0]: needs a `service`"),
+        (fault("_format_version: '3.0'\nroutes: [{paths: [/], service: x}]"), "routes[0].service: found \"x\""),
+        (fault("_format_version: '3.0'\nfilter_chains: [{filters: []}]"), "filter_chains[0]: needs either a `route`"),
+    ] {
+        assert!(found.contains(expected), "{found}\nshould contain\n{expected}");
+    }
+}
+
+#[test]
+fn the_longest_prefix_wins_and_prefixes_are_plain_bytes() {
+    let config = read(
+        "_format_version: '3.0'\nservices:\n- name: a\n  host: h\n  routes:\n  - {name: short, paths: [/pay]}\n  - {name: long, paths: [/pay/admin, /x]}\n",
+    );
+    assert_eq!(routed(&config, "GET", "h", "/payments"), Some(("short", 4)));
+    assert_eq!(routed(&config, "GET", "h", "/pay/admin/1"), Some(("long", 10)));
+    assert_eq!(routed(&config, "GET", "h", "/x"), Some(("long", 2)));
+    assert_eq!(routed(&config, "GET", "h", "/other"), None);
+}
+
+#[test]
+fn more_kinds_of_condition_come_first_then_regular_expressions() {
+    let config = read(
+        "_format_version: '3.0'\nservices:\n- name: a\n  host: h\n  routes:\n  - {name: prefix, paths: [/a/long/prefix]}\n  - {name: post, paths: [/a], methods: [POST]}\n  - {name: host, paths: [/a], hosts: ['*.example.com', 'api.*', Exact.example]}\n  - {name: regex, paths: ['~/a/\\w+']}\n  - {name: urgent, paths: ['~/a/long'], regex_priority: 5}\n",
+    );
+    assert_eq!(routed(&config, "POST", "x", "/a/long/prefix"), Some(("post", 2)));
+    assert_eq!(routed(&config, "GET", "a.example.com:8000", "/a/b"), Some(("host", 2)));
+    assert_eq!(routed(&config, "GET", "api.test", "/a/b"), Some(("host", 2)));
+    assert_eq!(routed(&config, "GET", "EXACT.example", "/a/b"), Some(("host", 2)));
+    assert_eq!(routed(&config, "GET", "x", "/a/long/prefix"), Some(("urgent", 7)));
+    assert_eq!(routed(&config, "GET", "x", "/a/b"), Some(("regex", 4)));
+    assert_eq!(routed(&config, "GET", "x", "/z/a/b"), None);
+}

@@ -1,0 +1,253 @@
+//! The laptop gateway, with probes in the filter's place.
+
+// The helpers of tests are tests too, which the lints' own exception does not see.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::{PAUSE, Probe};
+use test_harness::lab::http::{Base, Client, Incoming, Outgoing, header_map};
+use test_harness::lab::peers::{DEFAULT_ISSUER, Peers};
+use test_harness::lab::resolve::Resolve;
+use test_harness::lab::serve::{Gateway, Settings};
+use test_harness::{LogLine, Profile};
+
+const WAIT: Duration = Duration::from_secs(10);
+
+struct Lab {
+    gateway: Gateway,
+    base: Base,
+    client: Client,
+    logs: Arc<Mutex<Vec<LogLine>>>,
+    kong_yml: std::path::PathBuf,
+    peers: Peers,
+}
+
+const KONG_YML: &str = r#"
+_format_version: "3.0"
+services:
+- name: echo
+  url: http://peers:9080
+  routes:
+  - {name: kept, paths: [/kept], strip_path: false, filter_chains: [{filters: [{name: probe, config: one}]}]}
+  - {name: stripped, paths: [/stripped], preserve_host: true, filter_chains: [{filters: [{name: probe, config: one}]}]}
+  - {name: plain, paths: [/plain]}
+- {name: nobody, url: "http://peers:1", routes: [{name: nobody, paths: [/nobody], filter_chains: [{filters: [{name: probe}]}]}]}
+- {name: slow, url: "http://peers:9080", connect_timeout: 100, read_timeout: 200, routes: [{name: late, paths: [/late]}]}
+"#;
+
+async fn lab(name: &str, profile: Profile, probe: Probe) -> Lab {
+    let peers = Peers::start("127.0.0.1:0", "127.0.0.1:0", DEFAULT_ISSUER).await.unwrap();
+    let entries =
+        [format!("peers:9080={}", peers.upstream), format!("peers:9081={}", peers.idp), "peers=127.0.0.1".into()];
+    let resolve = Resolve::new(entries.iter().map(|entry| entry.parse().unwrap()).collect());
+    let kong_yml = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.yml"));
+    std::fs::write(&kong_yml, KONG_YML).unwrap();
+    let settings = Settings {
+        kong_yml: kong_yml.clone(),
+        filter: probe.build(),
+        filters: "nowhere".into(),
+        profile,
+        workers: 2,
+        listen: "127.0.0.1:0".to_owned(),
+        admin: "127.0.0.1:0".to_owned(),
+        resolve,
+    };
+    let logs = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&logs);
+    let gateway =
+        Gateway::start(settings, Arc::new(move |line: &LogLine| sink.lock().unwrap().push(line.clone()))).await;
+    let gateway = gateway.unwrap();
+    let base = Base::from(gateway.listen);
+    Lab { gateway, base, client: Client::new(Resolve::default(), WAIT), logs, kong_yml, peers }
+}
+
+impl Lab {
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &[u8])]) -> Incoming {
+        self.client.send(self.request(method, path, headers), WAIT).await.unwrap()
+    }
+
+    fn request(&self, method: &str, path: &str, headers: &[(&str, &[u8])]) -> Outgoing {
+        let mut request = self.base.request(method.parse().unwrap(), path);
+        request.headers = header_map(headers.iter().copied()).unwrap();
+        request
+    }
+
+    async fn get(&self, path: &str, headers: &[(&str, &[u8])]) -> (u16, Value) {
+        let answer = self.send("GET", path, headers).await;
+        (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
+    }
+
+    fn said(&self, text: &str) -> usize {
+        self.logs.lock().unwrap().iter().filter(|line| line.text.contains(text)).count()
+    }
+
+    async fn until_said(&self, text: &str) {
+        for _ in 0..200 {
+            if self.said(text) > 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("never said {text:?}: {:?}", self.logs.lock().unwrap());
+    }
+}
+
+fn tagging() -> Probe {
+    let probe = Probe::new();
+    let body = [
+        probe.edit("replace", 0, "x-tag", "mine"),
+        probe.remove(0, "authorization"),
+        probe.if_header("x-deny", &probe.respond(403, "no", &[("x-why", "asked")])),
+        probe.show_property("kong.route_name"),
+        probe.show_header(0, ":path"),
+    ];
+    let answer = probe.edit("replace", 2, "x-answer", "mine");
+    let done = probe.say("finished");
+    probe.on("proxy_on_request_headers", body.concat()).on("proxy_on_response_headers", answer).on("proxy_on_log", done)
+}
+
+#[tokio::test]
+async fn requests_go_through_filter_and_upstream() {
+    let lab = lab("through", Profile::Kong, tagging()).await;
+    let headers: &[(&str, &[u8])] = &[
+        ("authorization", b"Bearer x"),
+        ("x-bytes", b"a\xffb"),
+        ("x_under", b"1"),
+        ("x.dot", b"1"),
+        ("connection", b"x-hop"),
+        ("x-hop", b"1"),
+        ("host", b"api.example:1234"),
+    ];
+    let (status, seen) = lab.get("/kept//a/%2e%2E/b%2Fc?d=%2F", headers).await;
+    assert_eq!(status, 200);
+    assert_eq!((&seen["path"], &seen["query"]), (&json!("/kept/b%2Fc"), &json!("d=%2F")));
+    let got = &seen["headers"];
+    assert_eq!((&got["x-tag"], &got["authorization"]), (&json!("mine"), &Value::Null));
+    assert_eq!((&got["x-bytes"], &got["x_under"]), (&json!("a\u{fffd}b"), &json!("1")));
+    assert_eq!((&got["x.dot"], &got["x-hop"]), (&Value::Null, &Value::Null));
+    assert_eq!((&got["host"], &got["x-forwarded-host"]), (&json!("peers:9080"), &json!("api.example")));
+    assert_eq!(got["x-forwarded-for"], "127.0.0.1");
+    // A filter on Kong reads nginx's path, everything decoded.
+    assert_eq!((lab.said("/kept/b/c?d=%2F"), lab.said("kept")), (1, 2));
+
+    let (_, seen) = lab.get("/stripped/a/b", headers).await;
+    assert_eq!((&seen["path"], &seen["headers"]["host"]), (&json!("/a/b"), &json!("api.example:1234")));
+    assert_eq!(seen["headers"]["x-forwarded-prefix"], "/stripped");
+
+    let answer = lab.send("GET", "/kept", &[]).await;
+    assert_eq!(answer.header("x-answer").as_deref(), Some("mine"));
+    let answer = lab.send("GET", "/plain", &[]).await;
+    assert_eq!((answer.status, answer.header("x-answer")), (200, None));
+    lab.until_said("finished").await;
+    lab.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_gateway_answers_itself() {
+    let lab = lab("itself", Profile::Kong, tagging()).await;
+    let denied = lab.send("GET", "/kept", &[("x-deny", b"1")]).await;
+    assert_eq!((denied.status, denied.header("x-why").as_deref()), (403, Some("asked")));
+    assert_eq!(&denied.body[..], b"no\n");
+    let message = |answer: (u16, Value)| (answer.0, answer.1["message"].as_str().unwrap_or_default().to_owned());
+    assert_eq!(message(lab.get("/other", &[]).await), (404, "no Route matched with those values".to_owned()));
+    assert_eq!(message(lab.get("/kept/../..", &[]).await).0, 400);
+    let (status, text) = message(lab.get("/nobody", &[]).await);
+    assert_eq!((status, text.as_str()), (502, "An invalid response was received from the upstream server"));
+    assert_eq!(message(lab.get("/late/slow/2000", &[]).await), (504, "The upstream server is timing out".to_owned()));
+    let mut large = lab.request("POST", "/plain", &[]);
+    large.body = vec![0; test_harness::lab::serve::MAX_REQUEST_BODY + 1].into();
+    // The answer may come while the body is still being sent.
+    assert!(lab.client.send(large, WAIT).await.is_ok_and(|answer| answer.status == 413));
+    // Neither nginx nor Kong tells the filter of a 502.
+    assert_eq!(lab.said("finished"), 1);
+}
+
+#[tokio::test]
+async fn calls_of_the_filter_are_made_and_answered() {
+    for (profile, target, text) in [
+        (Profile::Kong, "peers:9081", "\"issuer\""),
+        (Profile::Envoy, "peers:9081", "\"issuer\""),
+        (Profile::Kong, "peers:1", "broken connection"),
+    ] {
+        let probe = Probe::new();
+        let call = probe.call(
+            target,
+            &[(":method", "GET"), (":path", "/.well-known/openid-configuration"), (":authority", "peers")],
+            1000,
+        );
+        let answer = format!(
+            "{}(call $show (call $buffer (i32.const 4) (i32.const 0) (i32.const 999) (i32.const 16) (i32.const 20)))(drop (call $continue (i32.const 0)))",
+            probe.show_header(6, ":dispatch_status")
+        );
+        let probe =
+            probe.on_returning("proxy_on_request_headers", call, PAUSE).on("proxy_on_http_call_response", answer);
+        let lab = lab(&format!("calls-{profile:?}-{}", target.len()), profile, probe).await;
+        assert_eq!(lab.get("/kept", &[]).await.0, 200);
+        assert_eq!(lab.said(text), 1, "{:?}", lab.logs.lock().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn ticks_run_on_every_worker() {
+    let probe = Probe::new();
+    let ticked = probe.say("ticked");
+    let set = "(drop (call $set_tick (i32.const 50)))";
+    let lab = lab("ticks", Profile::Kong, probe.on("proxy_on_configure", set).on("proxy_on_tick", ticked)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(lab.said("ticked") >= 8, "{}", lab.said("ticked"));
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_is_told_to_the_filter() {
+    let probe = Probe::new();
+    let (call, done) =
+        (probe.call("peers:9081", &[(":method", "GET"), (":path", "/jwks.json")], 9000), probe.say("gone"));
+    let probe = probe.on_returning("proxy_on_request_headers", call, PAUSE).on("proxy_on_log", done);
+    let lab = lab("abort", Profile::Kong, probe).await;
+    let mut hang = Base::from(lab.peers.idp).request("POST".parse().unwrap(), "/control");
+    hang.headers = header_map([("content-type", b"application/json".as_slice())]).unwrap();
+    hang.body = r#"{"key_set":"hang"}"#.into();
+    lab.client.send(hang, WAIT).await.unwrap();
+    let given_up = lab.client.send(lab.request("GET", "/kept", &[]), Duration::from_millis(200)).await;
+    assert!(given_up.is_err());
+    lab.until_said("gone").await;
+}
+
+#[tokio::test]
+async fn a_reload_takes_effect_and_a_faulty_one_does_not() {
+    let lab = lab("reload", Profile::Kong, tagging()).await;
+    assert_eq!(lab.get("/new", &[]).await.0, 404);
+    std::fs::write(&lab.kong_yml, KONG_YML.replace("[/kept]", "[/new]").replace("config: one", "config: two")).unwrap();
+    assert_eq!(lab.gateway.reload().await.unwrap(), "5 routes");
+    let (status, seen) = lab.get("/new", &[]).await;
+    assert_eq!((status, &seen["headers"]["x-tag"]), (200, &json!("mine")));
+    std::fs::write(&lab.kong_yml, KONG_YML.replace("name: probe", "name: stranger")).unwrap();
+    let error = format!("{:#}", lab.gateway.reload().await.unwrap_err());
+    assert!(error.contains("found \"stranger\"; the filters loaded here: probe"), "{error}");
+    assert_eq!(lab.get("/new", &[]).await.0, 200);
+}
+
+#[tokio::test]
+async fn metrics_and_status_are_served() {
+    let probe = Probe::new();
+    let name = probe.text("requests");
+    let define = format!("(drop (call $define (i32.const 0) {name} (i32.const 64)))");
+    let count = "(drop (call $increment (i32.load (i32.const 64)) (i64.const 1)))";
+    let probe = probe.on("proxy_on_configure", define).on("proxy_on_request_headers", count);
+    let lab = lab("metrics", Profile::Kong, probe).await;
+    for _ in 0..3 {
+        lab.get("/kept", &[]).await;
+    }
+    let admin = Base::from(lab.gateway.admin);
+    let text = lab.client.get(&admin, "/metrics", WAIT).await.unwrap();
+    let text = String::from_utf8(text.body.to_vec()).unwrap();
+    assert!(text.contains("requests") && text.contains(" 3"), "{text}");
+    let status = lab.client.get(&admin, "/status", WAIT).await.unwrap();
+    let status: Value = serde_json::from_slice(&status.body).unwrap();
+    assert_eq!((&status["profile"], &status["workers"]), (&json!("kong"), &json!(2)));
+}
