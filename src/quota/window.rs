@@ -7,8 +7,20 @@
 //! used(now) = current + ⌈previous × (L − elapsed) / L⌉        admit iff used(now) + cost ≤ limit
 //! ```
 //!
-//! So no aligned span ever admits more than the limit, and what follows a span that was used up in its last moment comes
-//! back evenly: within *s* after the seam at most `limit × s / L` more, never a second burst.
+//! So no aligned span ever admits more than the limit *l*: `used` is never less than `current`. And there is no second burst
+//! at the seam. Take any stretch of *d* ≤ *L* that crosses one; what its part before the seam admitted is at most `previous`,
+//! and the last unit admitted *e* ≤ *d* after the seam found `current ≤ l − ⌈previous × (L − e) / L⌉`, so that both together
+//! are at most
+//!
+//! ```text
+//! l + ⌊l × d / L⌋
+//! ```
+//!
+//! which is what a bucket of *l* that refills evenly would admit.
+//!
+//! Clocks step. Counts that lie one span ahead stay as they are: workers read their clocks at slightly different moments. Counts
+//! that lie further ahead come from a clock that was wrong; they move to the span at hand with all that was used counted as
+//! used in it, so that nothing is given back, and nobody waits until the wrong time has come.
 
 use crate::config::Window;
 use crate::host::UnixMillis;
@@ -25,14 +37,28 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// The counts as they stand at `now`. A clock that stepped back gives nothing back: the counts stay as they are.
+    /// The counts as they stand at `now`.
     pub(super) fn at(self, window: Window, now: UnixMillis) -> Self {
         let span = now.0 / length(window);
         match span.checked_sub(self.span) {
+            None if self.is_ahead(window, now) => {
+                Self { span, previous: 0, current: self.previous.saturating_add(self.current) }
+            }
             None | Some(0) => self,
             Some(1) => Self { span, previous: self.current, current: 0 },
             Some(_) => Self { span, previous: 0, current: 0 },
         }
+    }
+
+    /// Whether the counts come from a clock that was wrong. Where they are moved, they have to be written even if nothing is
+    /// charged, or they would be found ahead, and moved, again and again.
+    pub(super) fn is_ahead(self, window: Window, now: UnixMillis) -> bool {
+        self.span.saturating_sub(now.0 / length(window)) > 1
+    }
+
+    /// Whether nothing counts any more, for counts that stand at *now*.
+    pub(super) fn is_idle(self) -> bool {
+        self.previous == 0 && self.current == 0
     }
 
     /// Units used, for counts that stand at `now`.
@@ -71,17 +97,22 @@ impl Counts {
             Some(room) => shrunk(self.previous, room, length),
             None => length.saturating_add(shrunk(self.current, room, length)),
         };
-        at.saturating_sub(self.elapsed(window, now))
+        self.start(length).saturating_add(at).saturating_sub(now.0)
     }
 
     /// Milliseconds from `now` to the end of the aligned span.
     pub(super) fn span_left(self, window: Window, now: UnixMillis) -> u64 {
-        length(window) - self.elapsed(window, now)
+        let length = length(window);
+        self.start(length).saturating_add(length).saturating_sub(now.0)
+    }
+
+    fn start(self, length: u64) -> u64 {
+        self.span.saturating_mul(length)
     }
 
     fn elapsed(self, window: Window, now: UnixMillis) -> u64 {
         let length = length(window);
-        now.0.saturating_sub(self.span.saturating_mul(length)).min(length)
+        now.0.saturating_sub(self.start(length)).min(length)
     }
 }
 
@@ -144,12 +175,40 @@ mod tests {
         }
 
         #[test]
-        fn the_wait_is_the_shortest_one(
-            previous in 0..100u32, current in 0..100u32, limit in 1..100u32, cost in 1..100u32, elapsed in 0..10_000u64
+        fn no_stretch_admits_more_than_a_bucket_that_refills_evenly(
+            limit in 1..30u32, mut arrivals in proptest::collection::vec((0..40_000u64, 1..8u32), 0..200),
+            from in 0..40_000u64, stretch in 0..10_000u64
         ) {
+            arrivals.sort_unstable();
             let window = window(limit, 10);
-            let counts = Counts { span: 5, previous, current };
-            let now = UnixMillis(50_000 + elapsed);
+            let (mut counts, mut admitted) = (Counts::default(), 0);
+            for (at, cost) in arrivals {
+                counts = counts.at(window, UnixMillis(at));
+                if counts.fits(window, UnixMillis(at), cost) {
+                    counts = counts.charged(cost);
+                    admitted += u64::from(if (from..=from + stretch).contains(&at) { cost } else { 0 });
+                }
+            }
+            prop_assert!(admitted <= u64::from(limit) + u64::from(limit) * stretch / 10_000);
+        }
+
+        #[test]
+        fn what_fits_goes_on_fitting_while_nothing_is_charged(
+            previous in 0..100u32, current in 0..100u32, limit in 1..100u32, cost in 1..100u32,
+            now in 40_000..60_000u64, later in 0..30_000u64
+        ) {
+            let (window, now, then) = (window(limit, 10), UnixMillis(now), UnixMillis(now + later));
+            let counts = Counts { span: 5, previous, current }.at(window, now);
+            prop_assert!(!counts.fits(window, now, cost) || counts.at(window, then).fits(window, then, cost));
+        }
+
+        #[test]
+        fn the_wait_is_the_shortest_one_wherever_the_clock_stands(
+            previous in 0..100u32, current in 0..100u32, limit in 1..100u32, cost in 1..100u32,
+            now in prop_oneof![50_000..60_000u64, 0..100_000u64]
+        ) {
+            let (window, now) = (window(limit, 10), UnixMillis(now));
+            let counts = Counts { span: 5, previous, current }.at(window, now);
             prop_assume!(!counts.fits(window, now, cost) && cost <= limit);
             let wait = counts.wait(window, now, cost);
             let fits = |ms| {
@@ -158,6 +217,7 @@ mod tests {
             };
             prop_assert!(fits(wait), "not yet after {wait} ms");
             prop_assert!(wait > 0 && !fits(wait - 1), "already after {} ms", wait - 1);
+            prop_assert!(wait <= 30_000, "two windows, and one that the clock may lag");
         }
 
         #[test]
@@ -172,8 +232,11 @@ mod tests {
         #[test]
         fn nothing_overflows(span: u64, previous: u32, current: u32, limit in 1..u32::MAX, cost: u32, now: u64, seconds in 1..2_678_400u64) {
             let window = window(limit, seconds);
-            let counts = Counts { span, previous, current }.at(window, UnixMillis(now));
-            let _ = (counts.fits(window, UnixMillis(now), cost), counts.wait(window, UnixMillis(now), cost), counts.charged(cost));
+            let now = UnixMillis(now);
+            for counts in [Counts { span, previous, current }, Counts { span, previous, current }.at(window, now)] {
+                let _ = (counts.fits(window, now, cost), counts.wait(window, now, cost), counts.span_left(window, now));
+                let _ = (counts.charged(cost), counts.refunded(span, cost));
+            }
         }
     }
 

@@ -1,0 +1,62 @@
+//! Where a key's value is, when keys with the same CRC32 are one entry.
+//!
+//! A key has four places, itself and `#1` to `#3` after it, and its value is in the first that holds it. A place that others
+//! hold is passed over, and once passed over it may become free again, so that a value is only ever *made* after all places
+//! were looked at; reading one that is there costs a read for each place before it, which nearly always is none.
+
+use super::StoreFault;
+use crate::host::{Expect, SharedData};
+use crate::record::{Opened, open};
+
+/// Places of a key.
+const SLOTS: usize = 4;
+
+/// A key's value, or where to put it.
+#[derive(Debug)]
+pub(super) struct Place<T> {
+    /// The key to write under.
+    pub at: String,
+    /// What must still hold then.
+    pub expect: Expect,
+    /// The value; `None` when it is yet to be made.
+    pub held: Option<T>,
+}
+
+/// Finds the value of `key`. `read` makes it of a payload, or leaves one that it does not know (another version's) where it
+/// is; `is_free` tells whether the value of another key may be written over.
+///
+/// # Errors
+/// [`StoreFault::Unavailable`] when the host fails, [`StoreFault::Collision`] when others hold all places.
+pub(super) fn find<T>(
+    store: &dyn SharedData,
+    key: &str,
+    read: impl Fn(&[u8]) -> Option<T>,
+    is_free: impl Fn(&str, &[u8]) -> bool,
+) -> Result<Place<T>, StoreFault> {
+    let (mut torn, mut free) = (None, None);
+    for slot in 0..SLOTS {
+        let at = if slot == 0 { key.to_owned() } else { format!("{key}#{slot}") };
+        let Some(stored) = store.get(&at).map_err(|_| StoreFault::Unavailable)? else {
+            free.get_or_insert(Place { at, expect: Expect::Absent, held: None });
+            continue;
+        };
+        let expect = Expect::Version(stored.version);
+        match open(&at, &stored.bytes) {
+            Opened::Payload(payload) => {
+                if let Some(held) = read(payload) {
+                    return Ok(Place { at, expect, held: Some(held) });
+                }
+            }
+            Opened::OtherKey { key, payload } if is_free(key, payload) => {
+                free.get_or_insert(Place { at, expect, held: None });
+            }
+            // The version is older than the bytes, so that the write loses and the value is read again; only one that is
+            // damaged for good is written over.
+            Opened::Torn => {
+                torn.get_or_insert(Place { at, expect, held: None });
+            }
+            Opened::OtherKey { .. } | Opened::Foreign => {}
+        }
+    }
+    torn.or(free).ok_or(StoreFault::Collision)
+}
