@@ -9,6 +9,7 @@
 
 use sha2::{Digest, Sha256};
 
+/// Marks a sealed value; its last byte is the version of the envelope.
 const MAGIC: &[u8] = b"BK\x01";
 const CHECKSUM: usize = 8;
 
@@ -18,12 +19,20 @@ pub enum Opened<'a> {
     /// The payload sealed under this key.
     Payload(&'a [u8]),
     /// A whole value of another key: their CRC32 collide.
-    OtherKey,
-    /// Torn, or of another format. Reading again may help.
-    Damaged,
+    OtherKey {
+        /// The key it was sealed under.
+        key: &'a str,
+        /// Its payload.
+        payload: &'a [u8],
+    },
+    /// Begins as a sealed value and is none: it was written while it was read, and its version is out of date, or it is
+    /// damaged for good. Either way it may be written over by compare-and-swap.
+    Torn,
+    /// No sealed value of this format: another program's, or another version's.
+    Foreign,
 }
 
-/// Seals a payload under its key.
+/// Seals a payload under its key. A key beyond 65,535 bytes never opens again; ours have some hundred.
 pub fn seal(key: &str, payload: &[u8]) -> Vec<u8> {
     let key_len = u16::try_from(key.len()).unwrap_or(u16::MAX);
     let mut bytes = Vec::with_capacity(MAGIC.len() + 2 + key.len() + payload.len() + CHECKSUM);
@@ -38,19 +47,25 @@ pub fn seal(key: &str, payload: &[u8]) -> Vec<u8> {
 
 /// Opens a value read under `key`.
 pub fn open<'a>(key: &str, bytes: &'a [u8]) -> Opened<'a> {
-    whole(bytes).map_or(Opened::Damaged, |(stored, payload)| {
-        if stored == key.as_bytes() { Opened::Payload(payload) } else { Opened::OtherKey }
-    })
+    if !bytes.starts_with(MAGIC) {
+        return Opened::Foreign;
+    }
+    match whole(bytes) {
+        Some((stored, payload)) if stored == key => Opened::Payload(payload),
+        Some((key, payload)) => Opened::OtherKey { key, payload },
+        None => Opened::Torn,
+    }
 }
 
-fn whole(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+fn whole(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let (body, stored) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
     if checksum(body) != stored {
         return None;
     }
     let rest = body.strip_prefix(MAGIC)?;
     let (key_len, rest) = rest.split_first_chunk()?;
-    rest.split_at_checked(usize::from(u16::from_be_bytes(*key_len)))
+    let (key, payload) = rest.split_at_checked(usize::from(u16::from_be_bytes(*key_len)))?;
+    Some((std::str::from_utf8(key).ok()?, payload))
 }
 
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
@@ -59,4 +74,57 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
         *to = from;
     }
     checksum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_value_tells_whose_it_is() {
+        let sealed = seal("zone/a", b"payload");
+        assert_eq!(open("zone/a", &sealed), Opened::Payload(b"payload"));
+        assert_eq!(open("zone/b", &sealed), Opened::OtherKey { key: "zone/a", payload: b"payload" });
+        assert_eq!(open("zone/a", &seal("zone/a", b"")), Opened::Payload(b""));
+    }
+
+    #[test]
+    fn what_is_not_ours_is_foreign_and_what_is_broken_is_torn() {
+        let mut newer = seal("k", b"p");
+        newer[2] += 1;
+        for bytes in [&b""[..], b"B", b"{\"json\":1}", &newer] {
+            assert_eq!(open("k", bytes), Opened::Foreign, "{bytes:?}");
+        }
+        assert_eq!(open("k", b"BK\x01"), Opened::Torn);
+    }
+
+    proptest! {
+        #[test]
+        fn no_mixture_of_two_writes_opens(
+            old in proptest::collection::vec(any::<u8>(), 1..80), new in proptest::collection::vec(any::<u8>(), 1..80),
+            cut: proptest::sample::Index
+        ) {
+            // What a reader sees who copies while somebody writes: the new value up to a point, then the old one.
+            let (old, new) = (seal("zone/key", &old), seal("zone/key", &new));
+            let cut = cut.index(new.len());
+            let mixed: Vec<u8> = new.iter().take(cut).chain(old.iter().skip(cut)).copied().collect();
+            prop_assume!(mixed != old && mixed != new);
+            prop_assert_eq!(open("zone/key", &mixed), Opened::Torn);
+        }
+
+        #[test]
+        fn no_part_of_a_value_opens(payload in proptest::collection::vec(any::<u8>(), 0..80), cut: proptest::sample::Index) {
+            let sealed = seal("zone/key", &payload);
+            let part = &sealed[..cut.index(sealed.len())];
+            prop_assert!(!matches!(open("zone/key", part), Opened::Payload(_)));
+        }
+
+        #[test]
+        fn any_bytes_can_be_opened(bytes: Vec<u8>) {
+            let mut marked = MAGIC.to_vec();
+            marked.extend_from_slice(&bytes);
+            prop_assert!(!matches!(open("k", &bytes), Opened::Payload(_)) && !matches!(open("k", &marked), Opened::Payload(_)));
+        }
+    }
 }

@@ -1,14 +1,20 @@
 //! Whose use is counted, and under which key.
 
-use super::StoreFault;
+use super::{StoreFault, slots};
 use crate::config::{Per, QuotaPolicy, Window};
 use crate::entity::EntityRef;
-use crate::host::{Expect, SharedData, WriteError};
+use crate::host::{SharedData, UnixMillis, WriteError};
 use crate::identity::Principal;
-use crate::record::{Opened, open, seal};
+use crate::record::seal;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
+
+/// How long a worker goes by a secret before it reads it again.
+const REREAD: Duration = Duration::from_secs(5);
 
 /// Whom a request may be charged to.
 #[derive(Debug, Clone, Copy)]
@@ -24,10 +30,11 @@ pub struct Subjects<'a> {
 /// Who is charged under one policy.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Subject<'a> {
-    /// A ref from the catalog, which no client chooses.
+    /// A ref that an operator has written or granted something to; no client chooses it.
     Entity(&'a EntityRef),
-    /// A provider's text, which a client may have chosen.
-    Text(&'a str, &'a str),
+    /// A user's ref or a provider's text, which a client may have chosen: the kind of text, whose it is, and the text. The
+    /// kind keeps a client's name from being taken for a user's.
+    Hashed([&'a str; 3]),
     /// Everyone without a token.
     Anonymous,
 }
@@ -40,14 +47,19 @@ impl<'a> Subjects<'a> {
             Per::Group => self.group.map_or_else(|| self.caller(), Subject::Entity),
             Per::User => self.caller(),
             Per::Client => match self.principal.and_then(|p| p.client.as_deref().map(|client| (p, client))) {
-                Some((principal, client)) => Subject::Text(&principal.issuer, client),
+                Some((principal, client)) => Subject::Hashed(["client", &principal.issuer, client]),
                 None => self.caller(),
             },
         }
     }
 
+    /// The user, whoever issued the token, and an agent's user too; for those that the catalog has no user for, the subject.
     fn caller(&self) -> Subject<'a> {
-        self.principal.map_or(Subject::Anonymous, |principal| Subject::Text(&principal.issuer, &principal.subject))
+        let Some(principal) = self.principal else { return Subject::Anonymous };
+        match &principal.user {
+            Some(user) => Subject::Hashed(["user", "", user.as_str()]),
+            None => Subject::Hashed(["subject", &principal.issuer, &principal.subject]),
+        }
     }
 
     /// The windows in force: those that the policy has for the group or the user by name, else its own.
@@ -63,29 +75,29 @@ impl<'a> Subjects<'a> {
 }
 
 /// Keys the hash of what clients may choose, so that nobody can aim at another's record: Kong's host compares keys by their
-/// CRC32 only. Made up once a node and kept in shared data.
-#[derive(Clone, Copy)]
+/// CRC32 only. Made up once a zone and kept in shared data.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct KeySecret([u8; 32]);
 
 impl KeySecret {
-    /// The node's secret: what is in shared data, or what this worker is first to put there.
+    /// The zone's secret: what is in shared data, or what this worker is first to put there.
     ///
     /// # Errors
     /// [`StoreFault`] when shared data or the host's randomness fails.
     pub fn obtain(store: &dyn SharedData, zone: &str) -> Result<Self, StoreFault> {
+        Self::obtain_or(store, zone, None)
+    }
+
+    /// The zone's secret, or `known` put there if there is none.
+    fn obtain_or(store: &dyn SharedData, zone: &str, known: Option<Self>) -> Result<Self, StoreFault> {
         let key = format!("{zone}/secret");
         for _ in 0..super::limiter::ROUNDS {
-            let stored = store.get(&key).map_err(|_| StoreFault::Unavailable)?;
-            if let Some(stored) = &stored
-                && let Opened::Payload(secret) = open(&key, &stored.bytes)
-                && let Ok(secret) = <[u8; 32]>::try_from(secret)
-            {
-                return Ok(Self(secret));
+            let place = slots::find(store, &key, |secret| secret.try_into().ok().map(Self), |_, _| false)?;
+            if let Some(secret) = place.held {
+                return Ok(secret);
             }
-            let mut secret = [0; 32];
-            getrandom::fill(&mut secret).map_err(|_| StoreFault::Unavailable)?;
-            let expect = stored.map_or(Expect::Absent, |stored| Expect::Version(stored.version));
-            if store.set(&key, &seal(&key, &secret), expect) == Err(WriteError::Failed) {
+            let secret = known.map_or_else(Self::random, Ok)?;
+            if store.set(&place.at, &seal(&place.at, &secret.0), place.expect) == Err(WriteError::Failed) {
                 return Err(StoreFault::Unavailable);
             }
             // Read back what is there now: another worker may have been first.
@@ -93,7 +105,13 @@ impl KeySecret {
         Err(StoreFault::Contended)
     }
 
-    fn hash(&self, parts: [&str; 2]) -> String {
+    fn random() -> Result<Self, StoreFault> {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(|_| StoreFault::Unavailable)?;
+        Ok(Self(secret))
+    }
+
+    fn hash(&self, parts: [&str; 3]) -> String {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
         for part in parts {
             mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -108,6 +126,34 @@ impl KeySecret {
     }
 }
 
+/// The secrets of the zones that a worker has met.
+///
+/// A full zone drops what was read least recently, and a worker that starts afterwards makes up another secret: it then
+/// counts the same callers under other keys. So each secret is read again every few seconds, which keeps it from being the
+/// least recently read, puts it back if it was dropped, and brings workers that differ together again.
+#[derive(Default)]
+pub struct KeySecrets(RefCell<BTreeMap<String, (KeySecret, UnixMillis)>>);
+
+impl KeySecrets {
+    /// The zone's secret.
+    ///
+    /// # Errors
+    /// [`StoreFault`] when it is not known yet and shared data or the host's randomness fails.
+    pub fn get(&self, store: &dyn SharedData, zone: &str, now: UnixMillis) -> Result<KeySecret, StoreFault> {
+        let known = self.0.borrow().get(zone).copied();
+        if let Some((secret, read)) = known
+            && read <= now
+            && now.since(read) < REREAD
+        {
+            return Ok(secret);
+        }
+        let known = known.map(|(secret, _)| secret);
+        let secret = KeySecret::obtain_or(store, zone, known).or_else(|fault| known.ok_or(fault))?;
+        self.0.borrow_mut().insert(zone.to_owned(), (secret, now));
+        Ok(secret)
+    }
+}
+
 /// The key of a policy's record for a subject.
 pub(super) fn key(
     zone: &str,
@@ -118,8 +164,91 @@ pub(super) fn key(
 ) -> String {
     let who = match (subject, secret) {
         (Subject::Entity(entity), _) => entity.to_string(),
-        (Subject::Text(issuer, text), Some(secret)) => secret.hash([issuer, text]),
-        (Subject::Text(..), None) | (Subject::Anonymous, _) => "anonymous".to_owned(),
+        (Subject::Hashed(parts), Some(secret)) => secret.hash(*parts),
+        (Subject::Hashed(_), None) | (Subject::Anonymous, _) => "anonymous".to_owned(),
     };
     format!("{zone}/q:{entity}:{}:{}:{who}", policy.name, policy.per.name())
+}
+
+/// Whether a key is that of a quota record in the zone.
+pub(super) fn is_quota_of(zone: &str, key: &str) -> bool {
+    key.strip_prefix(zone).is_some_and(|rest| rest.starts_with("/q:"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::PrincipalKind;
+    use crate::identity::Groups;
+    use crate::identity::claims::Claims;
+
+    fn principal(user: Option<&str>, issuer: &str, subject: &str, client: Option<&str>) -> Principal {
+        Principal {
+            kind: PrincipalKind::User,
+            user: user.map(|user| EntityRef::parse_full(user).unwrap()),
+            subject: subject.into(),
+            agent: None,
+            client: client.map(Into::into),
+            groups: Groups::Known(Vec::new()),
+            issuer: issuer.into(),
+            token_id: None,
+            expires: UnixMillis(0),
+            claims: Claims::parse(b"{}").unwrap(),
+        }
+    }
+
+    fn key_of(per: Per, group: Option<&str>, principal: Option<&Principal>) -> String {
+        let api = EntityRef::parse_full("api:default/payments").unwrap();
+        let group = group.map(|group| EntityRef::parse_full(group).unwrap());
+        let subjects = Subjects { entity: &api, group: group.as_ref(), principal };
+        let policy =
+            QuotaPolicy { name: "p".into(), per, windows: vec![], overrides: BTreeMap::new(), cost: BTreeMap::new() };
+        key("zone", &api, &policy, &subjects.subject(per), Some(&KeySecret([7; 32])))
+    }
+
+    #[test]
+    fn what_operators_write_stands_in_keys_and_what_clients_choose_does_not() {
+        let ada = principal(Some("user:default/ada"), "https://idp", "s-1", Some("portal"));
+        assert_eq!(
+            key_of(Per::Group, Some("group:default/a"), Some(&ada)),
+            "zone/q:api:default/payments:p:group:group:default/a"
+        );
+        assert_eq!(key_of(Per::Entity, None, Some(&ada)), "zone/q:api:default/payments:p:entity:api:default/payments");
+        for per in [Per::User, Per::Client] {
+            let key = key_of(per, None, Some(&ada));
+            assert!(!key.contains("ada") && !key.contains("s-1") && !key.contains("portal"), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_a_token_lacks_falls_back_to_the_caller_and_without_one_to_all_of_them() {
+        let ada = principal(Some("user:default/ada"), "https://idp", "s-1", None);
+        let caller = key_of(Per::User, None, Some(&ada));
+        let who = |key: String| key.rsplit(':').next().unwrap().to_owned();
+        assert_eq!(who(key_of(Per::Group, None, Some(&ada))), who(caller.clone()));
+        assert_eq!(who(key_of(Per::Client, None, Some(&ada))), who(caller));
+        for per in [Per::Group, Per::User, Per::Client] {
+            assert_eq!(who(key_of(per, None, None)), "anonymous");
+        }
+    }
+
+    #[test]
+    fn a_user_is_one_subject_whoever_issued_the_token_and_nobody_passes_for_another() {
+        let users = [
+            principal(Some("user:default/ada"), "https://a", "s-1", None),
+            principal(Some("user:default/ada"), "https://b", "s-2", None),
+        ];
+        let key = |principal| key_of(Per::Client, None, Some(principal));
+        assert_eq!(key(&users[0]), key(&users[1]));
+        let others = [
+            principal(None, "https://a", "x", None),
+            principal(None, "https://b", "x", None),
+            principal(None, "https://a", "s", Some("x")),
+            principal(None, "", "user:default/ada", None),
+            principal(None, "https://a", "user:default/ada", None),
+            principal(None, "https://ax", "", None),
+        ];
+        let keys: std::collections::BTreeSet<_> = users.iter().chain(&others).map(key).collect();
+        assert_eq!(keys.len(), 1 + others.len());
+    }
 }

@@ -1,35 +1,82 @@
 //! The record of one policy and one subject: the counts of all its windows.
 //!
-//! Its size depends on the number of windows alone, so that it is always written in place.
+//! ```text
+//! version, 1 byte │ generation, 8 bytes │ a window each: length in seconds, 4 │ span, 8 │ previous, 4 │ current, 4
+//! ```
+//!
+//! Its size depends on the number of windows alone, so that it is written in place. Two routes to one entity may give a
+//! policy of one name different windows, and a configuration may change while requests run: windows are told by their
+//! length, and a window that counts for somebody else is kept as it is.
 
 use super::window::Counts;
 use crate::config::Window;
 use crate::host::UnixMillis;
 use std::time::Duration;
 
+/// Version of the record.
+const VERSION: u8 = 1;
 /// Length in seconds (4 bytes), span (8), previous (4), current (4).
 const ENTRY: usize = 20;
+/// Windows of others that are kept.
+const MAX_OTHERS: usize = 8;
 
 /// The windows in force and their counts, in the policy's order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ledger(pub Vec<(Window, Counts)>);
+pub(super) struct Ledger {
+    /// Drawn when the record is made, and kept for as long as it loses nothing: what was charged to one generation is never
+    /// taken from another, which holds the charges of others. Zero where none could be drawn.
+    pub generation: u64,
+    /// The windows in force.
+    pub windows: Vec<(Window, Counts)>,
+    /// Other windows that still count for somebody.
+    others: Vec<(Window, Counts)>,
+    /// Whether counts were moved that a wrong clock had put ahead.
+    pub is_moved: bool,
+}
 
 impl Ledger {
-    /// The ledger at `now`, from a record, or from nothing. Counts are found by the length of their window: a policy whose
-    /// limits change keeps what was counted, and a new window begins at zero.
-    pub(super) fn read(record: Option<&[u8]>, windows: &[Window], now: UnixMillis) -> Self {
-        let stored: Vec<_> = record.unwrap_or_default().chunks_exact(ENTRY).filter_map(entry).collect();
+    /// A ledger that begins at `now`.
+    pub(super) fn begin(windows: &[Window], now: UnixMillis) -> Self {
+        let fresh = |window: &Window| (*window, Counts::default().at(*window, now));
+        let windows = windows.iter().map(fresh).collect();
+        Self { generation: generation(), windows, others: Vec::new(), is_moved: false }
+    }
+
+    /// The ledger at `now`, from its record; `None` where the record is of another version. A policy whose limits change
+    /// keeps what was counted, and a new window begins at zero.
+    pub(super) fn read(record: &[u8], windows: &[Window], now: UnixMillis) -> Option<Self> {
+        let (generation, stored) = entries(record)?;
+        let is_moved = stored.iter().any(|(window, counts)| counts.is_ahead(*window, now));
+        let stored: Vec<_> = stored.into_iter().map(|(window, counts)| (window, counts.at(window, now))).collect();
         let counts = |window: &Window| {
-            let found = stored.iter().find(|(length, _)| *length == window.length);
-            found.map(|(_, counts)| *counts).unwrap_or_default().at(*window, now)
+            let found = stored.iter().find(|(other, _)| other.length == window.length);
+            (*window, found.map_or_else(|| Counts::default().at(*window, now), |(_, counts)| *counts))
         };
-        Self(windows.iter().map(|window| (*window, counts(window))).collect())
+        let is_other = |window: &Window| windows.iter().all(|other| other.length != window.length);
+        let mut others: Vec<_> =
+            stored.iter().filter(|(window, counts)| is_other(window) && !counts.is_idle()).copied().collect();
+        let is_whole = others.len() <= MAX_OTHERS;
+        others.truncate(MAX_OTHERS);
+        Some(Self {
+            generation: if is_whole { generation } else { self::generation() },
+            windows: windows.iter().map(counts).collect(),
+            others,
+            is_moved,
+        })
+    }
+
+    /// Whether nothing in a record counts any more at `now`.
+    pub(super) fn is_idle(record: &[u8], now: UnixMillis) -> bool {
+        let is_idle = |(window, counts): &(Window, Counts)| counts.at(*window, now).is_idle();
+        entries(record).is_some_and(|(_, stored)| stored.iter().all(is_idle))
     }
 
     /// The record.
     pub(super) fn write(&self) -> Vec<u8> {
-        let mut record = Vec::with_capacity(self.0.len() * ENTRY);
-        for (window, counts) in &self.0 {
+        let mut record = Vec::with_capacity(9 + (self.windows.len() + self.others.len()) * ENTRY);
+        record.push(VERSION);
+        record.extend_from_slice(&self.generation.to_be_bytes());
+        for (window, counts) in self.windows.iter().chain(&self.others) {
             record.extend_from_slice(&u32::try_from(window.length.as_secs()).unwrap_or(u32::MAX).to_be_bytes());
             record.extend_from_slice(&counts.span.to_be_bytes());
             record.extend_from_slice(&counts.previous.to_be_bytes());
@@ -38,50 +85,131 @@ impl Ledger {
         record
     }
 
-    /// Whether every window has room for `cost`.
+    /// Whether every window has room for `cost`. What costs nothing always has.
     pub(super) fn fits(&self, now: UnixMillis, cost: u32) -> bool {
-        self.0.iter().all(|(window, counts)| counts.fits(*window, now, cost))
+        cost == 0 || self.windows.iter().all(|(window, counts)| counts.fits(*window, now, cost))
     }
 
-    /// The ledger with every window's counts changed.
-    pub(super) fn map(&self, change: impl Fn(usize, Counts) -> Counts) -> Self {
-        Self(self.0.iter().enumerate().map(|(index, (window, counts))| (*window, change(index, *counts))).collect())
+    /// The ledger with `cost` charged to every window.
+    pub(super) fn charged(&self, cost: u32) -> Self {
+        let windows = self.windows.iter().map(|(window, counts)| (*window, counts.charged(cost))).collect();
+        Self { windows, others: self.others.clone(), ..*self }
+    }
+
+    /// The ledger with `cost`, charged in `charged`, given back; `None` where this is not the record that was charged.
+    pub(super) fn refunded(&self, charged: &Self, cost: u32) -> Option<Self> {
+        if self.generation == 0 || self.generation != charged.generation {
+            return None;
+        }
+        let pairs = self.windows.iter().zip(&charged.windows);
+        let windows = pairs.map(|((window, counts), (_, then))| (*window, counts.refunded(then.span, cost))).collect();
+        Some(Self { windows, others: self.others.clone(), ..*self })
     }
 }
 
-fn entry(bytes: &[u8]) -> Option<(Duration, Counts)> {
+/// A number that no other record has.
+fn generation() -> u64 {
+    let mut bytes = [0; 8];
+    if getrandom::fill(&mut bytes).is_ok() { u64::from_be_bytes(bytes) } else { 0 }
+}
+
+/// The generation and the counts of a record.
+fn entries(record: &[u8]) -> Option<(u64, Vec<(Window, Counts)>)> {
+    let (version, rest) = record.split_first()?;
+    let (generation, rest) = rest.split_first_chunk()?;
+    let entries: Option<_> = rest.chunks(ENTRY).map(entry).collect();
+    (*version == VERSION).then_some((u64::from_be_bytes(*generation), entries?))
+}
+
+/// A window's length and counts; the limit is the configuration's to say.
+fn entry(bytes: &[u8]) -> Option<(Window, Counts)> {
     let (length, rest) = bytes.split_first_chunk()?;
     let (span, rest) = rest.split_first_chunk()?;
     let (previous, rest) = rest.split_first_chunk()?;
     let (current, _) = rest.split_first_chunk()?;
+    let length = Duration::from_secs(u64::from(u32::from_be_bytes(*length)));
     let counts = Counts {
         span: u64::from_be_bytes(*span),
         previous: u32::from_be_bytes(*previous),
         current: u32::from_be_bytes(*current),
     };
-    Some((Duration::from_secs(u64::from(u32::from_be_bytes(*length))), counts))
+    Some((Window { limit: 0, length }, counts))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    #[test]
-    fn counts_survive_a_change_of_limits_and_new_windows_begin_at_zero() {
-        let window = |limit, seconds| Window { limit, length: Duration::from_secs(seconds) };
-        let now = UnixMillis(600_000);
-        let old = Ledger::read(None, &[window(5, 60)], now).map(|_, counts| counts.charged(3));
-        let new = Ledger::read(Some(&old.write()), &[window(100, 3600), window(9, 60)], now);
-        assert_eq!(new.0[0].1.current, 0);
-        assert_eq!(new.0[1].1.current, 3);
-        assert_eq!(new.write().len(), 2 * ENTRY);
+    const NOW: UnixMillis = UnixMillis(600_000_000);
+
+    fn window(limit: u32, seconds: u64) -> Window {
+        Window { limit, length: Duration::from_secs(seconds) }
     }
 
     #[test]
-    fn a_record_that_makes_no_sense_counts_as_empty() {
-        let window = Window { limit: 5, length: Duration::from_secs(60) };
-        for record in [&b""[..], b"x", &[0xff; 40]] {
-            assert_eq!(Ledger::read(Some(record), &[window], UnixMillis(600_000)).0[0].1.current, 0);
+    fn counts_survive_a_change_of_limits_and_new_windows_begin_at_zero() {
+        let old = Ledger::begin(&[window(5, 60)], NOW).charged(3);
+        let new = Ledger::read(&old.write(), &[window(100, 3600), window(9, 60)], NOW).unwrap();
+        assert_eq!((new.windows[0].1.current, new.windows[1].1.current), (0, 3));
+        assert_eq!((new.generation, new.write().len()), (old.generation, 9 + 2 * ENTRY));
+    }
+
+    #[test]
+    fn a_window_of_another_route_is_kept_while_it_counts() {
+        let both = Ledger::begin(&[window(5, 60), window(9, 3600)], NOW).charged(3);
+        let short = Ledger::read(&both.write(), &[window(5, 60)], NOW).unwrap().charged(1);
+        let both = Ledger::read(&short.write(), &[window(5, 60), window(9, 3600)], NOW).unwrap();
+        assert_eq!((both.windows[0].1.current, both.windows[1].1.current), (4, 3));
+        let later = NOW.after(Duration::from_secs(7200));
+        let short = Ledger::read(&short.write(), &[window(5, 60)], later).unwrap();
+        assert_eq!(short.write().len(), 9 + ENTRY, "what no longer counts goes");
+    }
+
+    #[test]
+    fn only_so_many_windows_of_others_are_kept_and_then_nothing_is_given_back() {
+        let many: Vec<_> = (1..=12).map(|minutes| window(9, minutes * 60)).collect();
+        let charged = Ledger::begin(&many, NOW).charged(1);
+        let own = [window(9, 7)];
+        let read = Ledger::read(&charged.write(), &own, NOW).unwrap();
+        assert_eq!(read.write().len(), 9 + (1 + MAX_OTHERS) * ENTRY);
+        assert_eq!(read.refunded(&charged, 1), None);
+    }
+
+    #[test]
+    fn a_refund_is_for_the_record_that_was_charged() {
+        let charged = Ledger::begin(&[window(5, 60)], NOW).charged(2);
+        let read = Ledger::read(&charged.charged(1).write(), &[window(5, 60)], NOW).unwrap();
+        assert_eq!(read.refunded(&charged, 2).unwrap().windows[0].1.current, 1);
+        let made_again = Ledger::begin(&[window(5, 60)], NOW).charged(1);
+        assert_eq!(made_again.refunded(&charged, 2), None);
+    }
+
+    #[test]
+    fn a_record_is_idle_when_all_its_windows_are() {
+        let record = Ledger::begin(&[window(5, 60), window(5, 600)], NOW).charged(1).write();
+        let idle = |seconds| Ledger::is_idle(&record, NOW.after(Duration::from_secs(seconds)));
+        assert_eq!((idle(0), idle(600), idle(1199), idle(1200)), (false, false, false, true));
+        assert!(!Ledger::is_idle(b"what is this", NOW), "what is not understood is in use");
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_reads_back(lengths in proptest::collection::btree_set(1..2_678_400u64, 1..9), cost in 0..1000u32) {
+            let windows: Vec<_> = lengths.into_iter().map(|seconds| window(7, seconds)).collect();
+            let ledger = Ledger::begin(&windows, NOW).charged(cost);
+            prop_assert_eq!(Ledger::read(&ledger.write(), &windows, NOW), Some(ledger));
+        }
+
+        #[test]
+        fn any_bytes_can_be_read(mut bytes: Vec<u8>, now: u64) {
+            let _ = Ledger::read(&bytes, &[window(5, 60)], UnixMillis(now));
+            if let Some(version) = bytes.first_mut() {
+                *version = VERSION;
+            }
+            if let Some(ledger) = Ledger::read(&bytes, &[window(5, 60)], UnixMillis(now)) {
+                let _ = (ledger.fits(UnixMillis(now), 1), ledger.charged(u32::MAX).write());
+            }
         }
     }
 }

@@ -2,21 +2,25 @@
 //!
 //! All policies of a request are charged or none is. First every record is read and asked; only when all have room is any
 //! written. Then each record is charged by its own compare-and-swap loop, which decides anew on what it reads after losing.
-//! If one turns out full or fails, those charged before it are given back. A record therefore never holds less than what was
-//! admitted, so no limit is passed; for a moment it may hold more, and if a refund cannot be written it stays so until the
-//! window moves on.
+//! If one turns out full or fails, those charged before it are given back.
+//!
+//! **Why no limit is passed.** A request passes only after each of its records was written with its cost in it, and each
+//! write took the place of exactly the counts that had room for it. What is given back was charged by a request that did not
+//! pass, to the same record: where that was lost and made again, [`Ledger::refunded`] leaves the charges of others alone. So
+//! a record never holds less than what was admitted in its life. For a moment it may hold more, and then refuse a request
+//! that had room; if a refund cannot be written it stays so until the window moves on. What a host drops from a full zone is
+//! forgotten, and counts from zero.
 
-use super::key::{KeySecret, Subject, Subjects, key};
+use super::key::{KeySecret, Subject, Subjects, is_quota_of, key};
 use super::ledger::Ledger;
+use super::slots::{self, Place};
 use super::{Charge, StoreFault, WindowState};
 use crate::config::{QuotaPolicy, Quotas, Window};
-use crate::host::{Expect, SharedData, UnixMillis, WriteError};
-use crate::record::{Opened, open, seal};
+use crate::host::{SharedData, UnixMillis, WriteError};
+use crate::record::seal;
 
 /// Rounds of a compare-and-swap loop before other workers are taken to have won for good.
 pub(super) const ROUNDS: usize = 32;
-/// Places that a key may take when others with the same CRC32 hold the first ones.
-const SLOTS: usize = 4;
 
 /// Charges a request to all policies, or to none.
 pub fn charge(
@@ -37,17 +41,18 @@ pub fn charge(
 fn accounts<'a>(
     store: &'a dyn SharedData,
     quotas: &'a Quotas,
-    zone: &str,
+    zone: &'a str,
     subjects: &Subjects<'_>,
     method: &str,
     now: UnixMillis,
     secret: impl FnOnce() -> Result<KeySecret, StoreFault>,
 ) -> Result<Vec<Account<'a>>, StoreFault> {
     let named: Vec<_> = quotas.policies.iter().map(|policy| (policy, subjects.subject(policy.per))).collect();
-    let has_text = named.iter().any(|(_, subject)| matches!(subject, Subject::Text(..)));
-    let secret = has_text.then(secret).transpose()?;
+    let is_hashed = named.iter().any(|(_, subject)| matches!(subject, Subject::Hashed(_)));
+    let secret = is_hashed.then(secret).transpose()?;
     let account = |(policy, subject): &(&'a QuotaPolicy, Subject<'_>)| Account {
         store,
+        zone,
         key: key(zone, subjects.entity, policy, subject, secret.as_ref()),
         policy: policy.name.as_str(),
         windows: subjects.windows(policy).to_vec(),
@@ -60,6 +65,7 @@ fn accounts<'a>(
 /// One policy's record for the subject of a request.
 struct Account<'a> {
     store: &'a dyn SharedData,
+    zone: &'a str,
     key: String,
     policy: &'a str,
     windows: Vec<Window>,
@@ -69,8 +75,7 @@ struct Account<'a> {
 
 /// A record as it was read.
 struct Read {
-    place: String,
-    expect: Expect,
+    place: Place<Ledger>,
     ledger: Ledger,
 }
 
@@ -88,7 +93,11 @@ fn charge_all(accounts: &[Account<'_>]) -> Charge {
     };
     let mut ledgers: Vec<_> = reads.iter().map(|read| read.ledger.clone()).collect();
     if accounts.iter().zip(&ledgers).any(|(account, ledger)| !account.fits(ledger)) {
-        return Charge::Exhausted(states(accounts, &ledgers));
+        for (account, read) in accounts.iter().zip(&reads).filter(|(_, read)| read.ledger.is_moved) {
+            // Whoever comes next tries again.
+            let _ = account.write(read, &read.ledger);
+        }
+        return Charge::Exhausted(states(accounts, &ledgers, false));
     }
     for (index, (account, read)) in accounts.iter().zip(reads).enumerate() {
         let outcome = account.charge(read);
@@ -104,10 +113,10 @@ fn charge_all(accounts: &[Account<'_>]) -> Charge {
             for (account, ledger) in accounts.iter().zip(&mut ledgers).take(index) {
                 *ledger = account.refund(ledger);
             }
-            return fault.map_or_else(|| Charge::Exhausted(states(accounts, &ledgers)), Charge::StoreFailed);
+            return fault.map_or_else(|| Charge::Exhausted(states(accounts, &ledgers, false)), Charge::StoreFailed);
         }
     }
-    Charge::Charged(states(accounts, &ledgers))
+    Charge::Charged(states(accounts, &ledgers, true))
 }
 
 impl Account<'_> {
@@ -115,32 +124,25 @@ impl Account<'_> {
         ledger.fits(self.now, self.cost)
     }
 
-    /// Reads the record, or the place where it will be. A damaged value is one that is being written, in which case the
-    /// write that follows loses, or of another format, in which case it is begun anew.
+    /// Reads the record, or the place where it will be. A place of another quota record that no longer counts is free.
     fn read(&self) -> Result<Read, StoreFault> {
-        for slot in 0..SLOTS {
-            let place = if slot == 0 { self.key.clone() } else { format!("{}#{slot}", self.key) };
-            let stored = self.store.get(&place).map_err(|_| StoreFault::Unavailable)?;
-            let opened = stored.as_ref().map(|stored| open(&place, &stored.bytes));
-            let record = match opened {
-                Some(Opened::OtherKey) => continue,
-                Some(Opened::Payload(record)) => Some(record),
-                Some(Opened::Damaged) | None => None,
-            };
-            let ledger = Ledger::read(record, &self.windows, self.now);
-            let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
-            return Ok(Read { place, expect, ledger });
-        }
-        Err(StoreFault::Collision)
+        let read = |record: &[u8]| Ledger::read(record, &self.windows, self.now);
+        let is_free = |key: &str, record: &[u8]| is_quota_of(self.zone, key) && Ledger::is_idle(record, self.now);
+        let mut place = slots::find(self.store, &self.key, read, is_free)?;
+        let ledger = place.held.take().unwrap_or_else(|| Ledger::begin(&self.windows, self.now));
+        Ok(Read { place, ledger })
     }
 
-    /// Charges the record, deciding again whenever somebody else wrote first.
+    /// Charges the record, deciding again whenever somebody else wrote first. What costs nothing is not written.
     fn charge(&self, mut read: Read) -> Result<Outcome, StoreFault> {
+        if self.cost == 0 {
+            return Ok(Outcome::Charged(read.ledger));
+        }
         for _ in 0..ROUNDS {
             if !self.fits(&read.ledger) {
                 return Ok(Outcome::Full(read.ledger));
             }
-            let charged = read.ledger.map(|_, counts| counts.charged(self.cost));
+            let charged = read.ledger.charged(self.cost);
             match self.write(&read, &charged) {
                 Ok(()) => return Ok(Outcome::Charged(charged)),
                 Err(WriteError::Changed) => read = self.read()?,
@@ -152,12 +154,12 @@ impl Account<'_> {
 
     /// Gives back what `charged` says was taken. The ledger as it then stands, or as it was where it cannot be written.
     fn refund(&self, charged: &Ledger) -> Ledger {
+        if self.cost == 0 {
+            return charged.clone();
+        }
         for _ in 0..ROUNDS {
             let Ok(read) = self.read() else { break };
-            let refunded = read.ledger.map(|index, counts| {
-                let span = charged.0.get(index).map_or(counts.span, |(_, counts)| counts.span);
-                counts.refunded(span, self.cost)
-            });
+            let Some(refunded) = read.ledger.refunded(charged, self.cost) else { return read.ledger };
             match self.write(&read, &refunded) {
                 Ok(()) => return refunded,
                 Err(WriteError::Changed) => {}
@@ -168,34 +170,32 @@ impl Account<'_> {
     }
 
     fn write(&self, read: &Read, ledger: &Ledger) -> Result<(), WriteError> {
-        self.store.set(&read.place, &seal(&read.place, &ledger.write()), read.expect)
+        self.store.set(&read.place.at, &seal(&read.place.at, &ledger.write()), read.place.expect)
     }
 }
 
-fn states(accounts: &[Account<'_>], ledgers: &[Ledger]) -> Vec<WindowState> {
-    let pairs = accounts.iter().zip(ledgers);
-    pairs
-        .flat_map(|(account, ledger)| {
-            ledger
-                .0
-                .iter()
-                .map(|(window, counts)| {
-                    let violated = !counts.fits(*window, account.now, account.cost);
-                    let used = counts.used(*window, account.now);
-                    let millis = if violated {
-                        counts.wait(*window, account.now, account.cost)
-                    } else {
-                        counts.span_left(*window, account.now)
-                    };
-                    WindowState {
-                        policy: account.policy.to_owned(),
-                        window: *window,
-                        remaining: u32::try_from(u64::from(window.limit).saturating_sub(used)).unwrap_or(0),
-                        reset_seconds: u32::try_from(millis.div_ceil(1000).max(1)).unwrap_or(u32::MAX),
-                        violated,
-                    }
-                })
-                .collect::<Vec<_>>()
+/// The states of all windows; where the request `is_charged`, none of them refused it.
+fn states(accounts: &[Account<'_>], ledgers: &[Ledger], is_charged: bool) -> Vec<WindowState> {
+    let windows = accounts
+        .iter()
+        .zip(ledgers)
+        .flat_map(|(account, ledger)| ledger.windows.iter().map(move |(window, counts)| (account, *window, *counts)));
+    windows
+        .map(|(account, window, counts)| {
+            let is_full = account.cost > 0 && !counts.fits(window, account.now, account.cost);
+            let millis = if is_full {
+                counts.wait(window, account.now, account.cost)
+            } else {
+                counts.span_left(window, account.now)
+            };
+            let used = counts.used(window, account.now);
+            WindowState {
+                policy: account.policy.to_owned(),
+                window,
+                remaining: u32::try_from(u64::from(window.limit).saturating_sub(used)).unwrap_or(0),
+                reset_seconds: u32::try_from(millis.div_ceil(1000).max(1)).unwrap_or(u32::MAX),
+                violated: is_full && !is_charged,
+            }
         })
         .collect()
 }

@@ -4,9 +4,10 @@ pub mod fields;
 mod key;
 mod ledger;
 mod limiter;
+mod slots;
 mod window;
 
-pub use key::{KeySecret, Subjects};
+pub use key::{KeySecret, KeySecrets, Subjects};
 pub use limiter::charge;
 
 use crate::config::Window;
@@ -34,7 +35,7 @@ pub struct WindowState {
     /// Whole seconds, rounded up, at least 1: until the refused cost fits where there is no room, else to the end of the
     /// aligned span.
     pub reset_seconds: u32,
-    /// Whether this window had no room.
+    /// Whether this window had no room for the request; never where it was charged.
     pub violated: bool,
 }
 

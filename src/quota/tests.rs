@@ -1,4 +1,6 @@
-//! The limiter over stores that race, fail, forget and collide.
+//! The limiter over stores that are well, and that race. Those that fail are in [`faults`].
+
+mod faults;
 
 use super::*;
 use crate::config::{Mode, Per, QuotaPolicy, Quotas, StoreFault as OnStoreError};
@@ -158,47 +160,6 @@ fn workers_that_race_never_admit_more_than_the_limit() {
 }
 
 #[test]
-fn endless_contention_and_failing_stores_are_faults() {
-    let quotas = quotas(vec![policy("p", Per::Group, 3, 60)]);
-    for (error, fault) in [(WriteError::Changed, StoreFault::Contended), (WriteError::Failed, StoreFault::Unavailable)]
-    {
-        let store = Scripted { inner: MemoryStore::default(), before_set: |_: &MemoryStore, _: &str| Err(error) };
-        assert_eq!(call(&store, &quotas, "group:default/a", "GET", NOW), Charge::StoreFailed(fault));
-    }
-}
-
-#[test]
-fn another_keys_record_is_left_alone_and_the_next_place_is_taken() {
-    let store = MemoryStore::default();
-    let quotas = quotas(vec![policy("p", Per::Group, 1, 60)]);
-    assert!(is_charged(&call(&store, &quotas, "group:default/a", "GET", NOW)));
-    let place = store.keys().pop().unwrap();
-    let version = store.get(&place).unwrap().unwrap().version;
-    store.set(&place, &crate::record::seal("another", b""), Expect::Version(version)).unwrap();
-    assert!(is_charged(&call(&store, &quotas, "group:default/a", "GET", NOW)));
-    assert!(!is_charged(&call(&store, &quotas, "group:default/a", "GET", NOW)), "and found there again");
-    for slot in 1..4 {
-        let place = format!("{place}#{slot}");
-        let expect = store.get(&place).unwrap().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
-        store.set(&place, &crate::record::seal("another", b""), expect).unwrap();
-    }
-    assert_eq!(call(&store, &quotas, "group:default/a", "GET", NOW), Charge::StoreFailed(StoreFault::Collision));
-}
-
-#[test]
-fn an_evicted_or_damaged_record_begins_anew() {
-    let store = MemoryStore::default();
-    let quotas = quotas(vec![policy("p", Per::Group, 1, 60)]);
-    assert!(is_charged(&call(&store, &quotas, "group:default/a", "GET", NOW)));
-    let place = store.keys().pop().unwrap();
-    store.evict(&place);
-    assert!(is_charged(&call(&store, &quotas, "group:default/a", "GET", NOW)));
-    let version = store.get(&place).unwrap().unwrap().version;
-    store.set(&place, b"BK\x01damaged", Expect::Version(version)).unwrap();
-    assert!(is_charged(&call(&store, &quotas, "group:default/a", "GET", NOW)));
-}
-
-#[test]
 fn a_budget_comes_back_when_its_time_has_come_and_not_before() {
     let (store, quotas) = (MemoryStore::default(), quotas(vec![policy("p", Per::Group, 2, 10)]));
     let at = |ms| UnixMillis(NOW.0 / 10_000 * 10_000 + ms);
@@ -213,13 +174,56 @@ fn a_budget_comes_back_when_its_time_has_come_and_not_before() {
 }
 
 #[test]
-fn one_secret_serves_the_node() {
+fn a_charged_request_violates_nothing_even_when_it_takes_the_last_unit() {
+    let (store, quotas) = (MemoryStore::default(), quotas(vec![policy("p", Per::Group, 1, 60)]));
+    let Charge::Charged(states) = call(&store, &quotas, "group:default/a", "GET", NOW) else { panic!("denied") };
+    assert_eq!((states[0].remaining, states[0].violated), (0, false));
+    let Charge::Exhausted(states) = call(&store, &quotas, "group:default/a", "GET", NOW) else { panic!("admitted") };
+    assert!(states[0].violated);
+}
+
+#[test]
+fn what_costs_nothing_passes_unwritten_when_nothing_is_left() {
+    let mut policy = policy("p", Per::Group, 1, 60);
+    policy.cost.insert("HEAD".to_owned(), 0);
+    let (store, quotas) = (MemoryStore::default(), quotas(vec![policy]));
+    assert!(is_charged(&call(&store, &quotas, "group:default/a", "HEAD", NOW)));
+    assert!(store.keys().is_empty());
+    assert!(is_charged(&call(&store, &quotas, "group:default/a", "GET", NOW)));
+    assert!(is_charged(&call(&store, &quotas, "group:default/a", "HEAD", NOW)));
+    assert!(!is_charged(&call(&store, &quotas, "group:default/a", "GET", NOW)));
+}
+
+#[test]
+fn a_cost_above_the_limit_never_passes_and_waits_for_a_window() {
+    let (store, quotas) = (MemoryStore::default(), quotas(vec![policy("p", Per::Group, 4, 60)]));
+    let Charge::Exhausted(states) = call(&store, &quotas, "group:default/a", "POST", NOW) else { panic!("admitted") };
+    assert_eq!((states[0].remaining, states[0].reset_seconds), (4, 60));
+}
+
+#[test]
+fn a_route_with_fewer_windows_forgets_nothing_of_the_others() {
     let store = MemoryStore::default();
-    let keys = RefCell::new(Vec::new());
-    for _ in 0..2 {
-        KeySecret::obtain(&store, "zone").ok().unwrap();
-        keys.borrow_mut().push(store.get("zone/secret").unwrap().unwrap().bytes);
-    }
-    let keys = keys.into_inner();
-    assert_eq!(keys[0], keys[1]);
+    let short = quotas(vec![policy("p", Per::Group, 100, 60)]);
+    let mut both = policy("p", Per::Group, 100, 60);
+    both.windows.push(Window { limit: 2, length: Duration::from_secs(86_400) });
+    let both = quotas(vec![both]);
+    let admitted = (0..5).filter(|_| {
+        assert!(is_charged(&call(&store, &short, "group:default/a", "GET", NOW)));
+        is_charged(&call(&store, &both, "group:default/a", "GET", NOW))
+    });
+    assert_eq!(admitted.count(), 2);
+}
+
+#[test]
+fn a_clock_that_was_ahead_locks_nobody_out_and_gives_nothing_back() {
+    let (store, quotas) = (MemoryStore::default(), quotas(vec![policy("p", Per::Group, 1, 60)]));
+    let year = Duration::from_secs(365 * 86_400);
+    assert!(is_charged(&call(&store, &quotas, "group:default/a", "GET", NOW.after(year))));
+    let Charge::Exhausted(states) = call(&store, &quotas, "group:default/a", "GET", NOW) else { panic!("given back") };
+    assert!(states[0].reset_seconds <= 120);
+    let then = NOW.after(Duration::from_secs((states[0].reset_seconds - 1).into()));
+    assert!(!is_charged(&call(&store, &quotas, "group:default/a", "GET", then)), "not before");
+    let then = NOW.after(Duration::from_secs(states[0].reset_seconds.into()));
+    assert!(is_charged(&call(&store, &quotas, "group:default/a", "GET", then)), "when Retry-After said");
 }
