@@ -160,6 +160,9 @@ fn time(now: UnixMillis) -> String {
 }
 
 /// A text that is written up to a number of bytes.
+///
+/// JSON escapes the control characters of ASCII only. Others act on terminals (U+009B begins a command as ESC does) and end
+/// lines (U+0085, U+2028, U+2029) in what reads a log, and are replaced.
 struct Cut<'a> {
     text: &'a str,
     cap: usize,
@@ -171,12 +174,21 @@ fn cut(text: Option<&str>, cap: usize) -> Option<Cut<'_>> {
 
 impl Serialize for Cut<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        if self.text.len() <= self.cap {
-            return to.serialize_str(self.text);
-        }
         let end = self.text.floor_char_boundary(self.cap);
-        to.collect_str(&format_args!("{}…", self.text.get(..end).unwrap_or_default()))
+        let (text, rest) = self.text.split_at_checked(end).unwrap_or((self.text, ""));
+        if rest.is_empty() && !text.contains(acts_on_readers) {
+            return to.serialize_str(text);
+        }
+        let mut text = text.replace(acts_on_readers, "\u{fffd}");
+        if !rest.is_empty() {
+            text.push('…');
+        }
+        to.serialize_str(&text)
     }
+}
+
+fn acts_on_readers(c: char) -> bool {
+    matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}')
 }
 
 #[derive(Serialize)]
@@ -281,7 +293,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_line_is_one_short_line_of_json_whatever_the_input(text in "\\PC{0,40}|[\\x00-\\x1f\"\\\\]{0,2000}|x{0,60000}", groups in 0..3000usize) {
+        fn a_line_is_one_short_line_of_json_whatever_the_input(text in "\\PC{0,40}|[\\x00-\\x1f\"\\\\]{0,2000}|[\\x7f-\\u{9f}\\u{2028}\\u{2029}é]{0,400}|x{0,60000}", groups in 0..3000usize) {
             let some = Some(text.as_str());
             let record = AuditRecord {
                 time: UnixMillis(u64::MAX),
@@ -293,9 +305,20 @@ mod tests {
                 quota: vec![Quota { policy: &text, window: text.clone(), remaining: u32::MAX }; 64],
             };
             let line = record.line();
-            prop_assert!(!line.is_empty() && line.len() < 2000 && !line.contains('\n'));
+            prop_assert!(!line.is_empty() && line.len() < 2000 && !line.contains(char::is_control));
+            prop_assert!(!line.contains(acts_on_readers));
             prop_assert!(serde_json::from_str::<Value>(&line).is_ok());
         }
+    }
+
+    #[test]
+    fn what_is_cut_ends_in_an_ellipsis_and_what_acts_on_terminals_is_replaced() {
+        let long = "é".repeat(200);
+        let record =
+            AuditRecord { what: What { entity: None, method: "\u{9b}2J", path: &long }, ..AuditRecord::default() };
+        let line: Value = serde_json::from_str(&record.line()).unwrap();
+        assert_eq!(line["what"]["method"], "\u{fffd}2J");
+        assert_eq!(line["what"]["path"], format!("{}…", "é".repeat(128)));
     }
 
     #[test]

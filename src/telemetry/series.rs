@@ -91,6 +91,7 @@ fn digest(text: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::cell::Cell;
     use std::collections::BTreeSet;
 
@@ -147,5 +148,24 @@ mod tests {
         assert_eq!(name("x", &[("issuer", "a;b=c\"d\n")]), "x;issuer=a_b_c_d_");
         let other = format!("{}y", &long[..long.len() - 1]);
         assert_ne!(name("x", &[("group", &long)]), name("x", &[("group", &other)]));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_values_a_name_fits_and_only_our_markers_are_in_it(
+            text in "\\PC{0,300}|[;=\"\\\\\n]{0,60}|group:[a-z]{1,63}/[a-z]{1,63}"
+        ) {
+            let labels = [
+                ("entity", text.as_str()),
+                ("owner", &text),
+                ("group", &text),
+                ("decision", "shadow_deny"),
+                ("reason", &text),
+            ];
+            let name = name("decisions", &labels);
+            prop_assert!(name.len() + "pw:backstage_kong:".len() <= 256);
+            prop_assert!(name.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\')));
+            prop_assert_eq!((name.matches(';').count(), name.matches('=').count()), (5, 5));
+        }
     }
 }
