@@ -109,8 +109,7 @@ mod tests {
             let (old, new) = (seal("zone/key", &old), seal("zone/key", &new));
             let cut = cut.index(new.len());
             let mixed: Vec<u8> = new.iter().take(cut).chain(old.iter().skip(cut)).copied().collect();
-            prop_assume!(mixed != old && mixed != new);
-            prop_assert_eq!(open("zone/key", &mixed), Opened::Torn);
+            prop_assert!(mixed == old || mixed == new || open("zone/key", &mixed) == Opened::Torn);
         }
 
         #[test]

@@ -159,6 +159,9 @@ impl Account<'_> {
         }
         for _ in 0..ROUNDS {
             let Ok(read) = self.read() else { break };
+            if read.place.is_torn {
+                continue;
+            }
             let Some(refunded) = read.ledger.refunded(charged, self.cost) else { return read.ledger };
             match self.write(&read, &refunded) {
                 Ok(()) => return refunded,

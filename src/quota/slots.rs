@@ -10,6 +10,8 @@ use crate::record::{Opened, open};
 
 /// Places of a key.
 const SLOTS: usize = 4;
+/// Reads of places that come out torn.
+const READS: usize = 3;
 
 /// A key's value, or where to put it.
 #[derive(Debug)]
@@ -18,8 +20,11 @@ pub(super) struct Place<T> {
     pub at: String,
     /// What must still hold then.
     pub expect: Expect,
-    /// The value; `None` when it is yet to be made.
+    /// The value; `None` when it is yet to be made, or torn.
     pub held: Option<T>,
+    /// Whether something is there that came out torn each time: the value may well be in it. Its version is older than its
+    /// bytes, so that a write loses and the value is read again; only what is damaged for good is written over.
+    pub is_torn: bool,
 }
 
 /// Finds the value of `key`. `read` makes it of a payload, or leaves one that it does not know (another version's) where it
@@ -33,27 +38,40 @@ pub(super) fn find<T>(
     read: impl Fn(&[u8]) -> Option<T>,
     is_free: impl Fn(&str, &[u8]) -> bool,
 ) -> Result<Place<T>, StoreFault> {
+    let mut place = look(store, key, &read, &is_free)?;
+    for _ in 1..READS {
+        if place.is_torn {
+            place = look(store, key, &read, &is_free)?;
+        }
+    }
+    Ok(place)
+}
+
+fn look<T>(
+    store: &dyn SharedData,
+    key: &str,
+    read: impl Fn(&[u8]) -> Option<T>,
+    is_free: impl Fn(&str, &[u8]) -> bool,
+) -> Result<Place<T>, StoreFault> {
     let (mut torn, mut free) = (None, None);
     for slot in 0..SLOTS {
         let at = if slot == 0 { key.to_owned() } else { format!("{key}#{slot}") };
         let Some(stored) = store.get(&at).map_err(|_| StoreFault::Unavailable)? else {
-            free.get_or_insert(Place { at, expect: Expect::Absent, held: None });
+            free.get_or_insert(Place { at, expect: Expect::Absent, held: None, is_torn: false });
             continue;
         };
         let expect = Expect::Version(stored.version);
         match open(&at, &stored.bytes) {
             Opened::Payload(payload) => {
                 if let Some(held) = read(payload) {
-                    return Ok(Place { at, expect, held: Some(held) });
+                    return Ok(Place { at, expect, held: Some(held), is_torn: false });
                 }
             }
             Opened::OtherKey { key, payload } if is_free(key, payload) => {
-                free.get_or_insert(Place { at, expect, held: None });
+                free.get_or_insert(Place { at, expect, held: None, is_torn: false });
             }
-            // The version is older than the bytes, so that the write loses and the value is read again; only one that is
-            // damaged for good is written over.
             Opened::Torn => {
-                torn.get_or_insert(Place { at, expect, held: None });
+                torn.get_or_insert(Place { at, expect, held: None, is_torn: true });
             }
             Opened::OtherKey { .. } | Opened::Foreign => {}
         }

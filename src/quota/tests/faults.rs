@@ -127,6 +127,23 @@ fn a_refund_takes_nothing_from_a_record_that_was_made_since() {
     assert_eq!(states[0].remaining, 8, "one admitted by the new record, and this one");
 }
 
+#[test]
+fn a_refund_waits_until_a_torn_record_can_be_read() {
+    let quotas = quotas(vec![policy("g", Per::Group, 5, 60), policy("e", Per::Entity, 1, 60)]);
+    // Both records are looked for in four places and the first is written; before the second is, a rival takes its only
+    // unit; it is read again, is full, and the first comes out torn more often than one look allows for.
+    let script = [vec![Fault::None; 9], vec![Fault::Rival], vec![Fault::None], vec![Fault::Raced; 20]].concat();
+    let store = Faulty {
+        inner: MemoryStore::default(),
+        script: RefCell::new(script.into()),
+        quotas: &quotas,
+        rivals: Cell::new(0),
+    };
+    assert!(matches!(call(&store, &quotas, "group:default/a", "GET", NOW), Charge::Exhausted(_)));
+    assert_eq!((store.rivals.get(), used(&store.inner, &quotas, "group:default/a")), (1, vec![0, 1]));
+    assert!(store.script.borrow().is_empty());
+}
+
 /// What happens to one read or write.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
@@ -181,14 +198,14 @@ impl SharedData for Faulty<'_> {
 }
 
 fn used(store: &MemoryStore, quotas: &Quotas, group: &str) -> Vec<u32> {
-    let mut free = quotas.policies.iter().map(|policy| QuotaPolicy {
+    let free = quotas.policies.iter().map(|policy| QuotaPolicy {
         name: policy.name.clone(),
         per: policy.per,
         windows: policy.windows.clone(),
         overrides: BTreeMap::new(),
         cost: [("GET".to_owned(), 0)].into(),
     });
-    let free = super::quotas(free.by_ref().collect());
+    let free = super::quotas(free.collect());
     let Charge::Charged(states) = call(store, &free, group, "GET", NOW) else { panic!("failed") };
     states.iter().map(|state| state.window.limit - state.remaining).collect()
 }
