@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A gateway for a laptop that runs the filter as Kong would, with peers to talk to and scenarios to check any gateway by.
@@ -111,6 +112,9 @@ struct ScenariosArgs {
     /// Connect elsewhere for a host name, as with `serve`.
     #[arg(long)]
     resolve: Vec<ResolveEntry>,
+    /// Wait this many seconds at most for gateway and provider to come up.
+    #[arg(long, default_value_t = 30)]
+    wait_seconds: u64,
     /// One JSON object a scenario instead of the table.
     #[arg(long)]
     json: bool,
@@ -225,6 +229,7 @@ async fn run_scenarios(args: ScenariosArgs) -> anyhow::Result<bool> {
     };
     let groups = scenarios::parse(&text).context("the table of scenarios")?;
     let target = Target::new(args.gateway, args.idp, Resolve::new(args.resolve));
+    target.wait_until_up(Duration::from_secs(args.wait_seconds)).await?;
     let mut group = String::new();
     let outcomes = target
         .run(&groups, args.filter.as_deref(), |outcome| match args.json {
