@@ -7,10 +7,45 @@
 //! "BK" │ format, 1 byte │ key length, 2 bytes │ key │ payload │ first 8 bytes of SHA-256 over all before
 //! ```
 
+use crate::host::{Expect, SharedData, StoreFailed};
 use sha2::{Digest, Sha256};
 
 const MAGIC: &[u8] = b"BK\x01";
 const CHECKSUM: usize = 8;
+/// Attempts to read a value whole.
+const READS: usize = 3;
+
+/// What is stored under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Absent,
+    /// A payload sealed under this key.
+    Payload(Vec<u8>, Expect),
+    /// A value of another key that has the same CRC32.
+    OtherKey,
+    /// Something that stays damaged: of another format, or being written all the time. Whoever writes while it is being
+    /// written loses by its version, so that beginning anew undoes nobody's write.
+    Damaged(Expect),
+}
+
+/// Reads a value, again where it came out torn.
+///
+/// # Errors
+/// [`StoreFailed`] when the host fails.
+pub fn read(store: &dyn SharedData, key: &str) -> Result<Found, StoreFailed> {
+    let mut found = Found::Absent;
+    for _ in 0..READS {
+        let Some(stored) = store.get(key)? else { return Ok(Found::Absent) };
+        let expect = Expect::Version(stored.version);
+        match open(key, &stored.bytes) {
+            Opened::Payload(payload) => return Ok(Found::Payload(payload.to_vec(), expect)),
+            Opened::OtherKey => return Ok(Found::OtherKey),
+            Opened::Damaged => found = Found::Damaged(expect),
+        }
+    }
+    Ok(found)
+}
 
 /// What a stored value turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,4 +94,39 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
         *to = from;
     }
     checksum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::MemoryStore;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_sealed_opens_under_its_key_and_no_other(key in "\\PC{0,40}", other in "\\PC{0,40}", payload: Vec<u8>) {
+            let sealed = seal(&key, &payload);
+            prop_assert_eq!(open(&key, &sealed), Opened::Payload(&payload));
+            if key != other {
+                prop_assert_eq!(open(&other, &sealed), Opened::OtherKey);
+            }
+        }
+
+        #[test]
+        fn a_torn_value_is_seen_to_be_torn(payload in proptest::collection::vec(any::<u8>(), 1..40), at: prop::sample::Index, bytes: Vec<u8>) {
+            let sealed = seal("key", &payload);
+            let at = at.index(sealed.len());
+            prop_assert_eq!(open("key", &sealed[..at]), Opened::Damaged);
+            let mixed = [&sealed[..at], &bytes].concat();
+            prop_assert!(mixed == sealed || open("key", &mixed) == Opened::Damaged);
+        }
+    }
+
+    #[test]
+    fn a_value_that_stays_damaged_is_told_with_its_version() {
+        let store = MemoryStore::default();
+        assert_eq!(read(&store, "key"), Ok(Found::Absent));
+        store.set("key", b"x", Expect::Absent).unwrap();
+        assert_eq!(read(&store, "key"), Ok(Found::Damaged(Expect::Version(1))));
+    }
 }

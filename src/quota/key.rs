@@ -5,7 +5,7 @@ use crate::config::{Per, QuotaPolicy, Window};
 use crate::entity::EntityRef;
 use crate::host::{Expect, SharedData, WriteError};
 use crate::identity::Principal;
-use crate::record::{Opened, open, seal};
+use crate::record::{self, Found, seal};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt::Write;
@@ -46,8 +46,13 @@ impl<'a> Subjects<'a> {
         }
     }
 
+    /// The user as the catalog knows it, whoever issued the token; else the subject as its issuer does. No issuer is named
+    /// by the empty text.
     fn caller(&self) -> Subject<'a> {
-        self.principal.map_or(Subject::Anonymous, |principal| Subject::Text(&principal.issuer, &principal.subject))
+        self.principal.map_or(Subject::Anonymous, |principal| match &principal.user {
+            Some(user) => Subject::Text("", user.as_str()),
+            None => Subject::Text(&principal.issuer, &principal.subject),
+        })
     }
 
     /// The windows in force: those that the policy has for the group or the user by name, else its own.
@@ -75,16 +80,17 @@ impl KeySecret {
     pub fn obtain(store: &dyn SharedData, zone: &str) -> Result<Self, StoreFault> {
         let key = format!("{zone}/secret");
         for _ in 0..super::limiter::ROUNDS {
-            let stored = store.get(&key).map_err(|_| StoreFault::Unavailable)?;
-            if let Some(stored) = &stored
-                && let Opened::Payload(secret) = open(&key, &stored.bytes)
-                && let Ok(secret) = <[u8; 32]>::try_from(secret)
-            {
-                return Ok(Self(secret));
-            }
+            let expect = match record::read(store, &key).map_err(|_| StoreFault::Unavailable)? {
+                Found::Payload(secret, expect) => match <[u8; 32]>::try_from(secret) {
+                    Ok(secret) => return Ok(Self(secret)),
+                    Err(_) => expect,
+                },
+                Found::Damaged(expect) => expect,
+                Found::Absent => Expect::Absent,
+                Found::OtherKey => return Err(StoreFault::Collision),
+            };
             let mut secret = [0; 32];
             getrandom::fill(&mut secret).map_err(|_| StoreFault::Unavailable)?;
-            let expect = stored.map_or(Expect::Absent, |stored| Expect::Version(stored.version));
             if store.set(&key, &seal(&key, &secret), expect) == Err(WriteError::Failed) {
                 return Err(StoreFault::Unavailable);
             }

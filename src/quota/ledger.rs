@@ -15,10 +15,10 @@ const ENTRY: usize = 20;
 pub(super) struct Ledger(pub Vec<(Window, Counts)>);
 
 impl Ledger {
-    /// The ledger at `now`, from a record, or from nothing. Counts are found by the length of their window: a policy whose
+    /// The ledger at `now`, from a record, which may be empty. Counts are found by the length of their window: a policy whose
     /// limits change keeps what was counted, and a new window begins at zero.
-    pub(super) fn read(record: Option<&[u8]>, windows: &[Window], now: UnixMillis) -> Self {
-        let stored: Vec<_> = record.unwrap_or_default().chunks_exact(ENTRY).filter_map(entry).collect();
+    pub(super) fn read(record: &[u8], windows: &[Window], now: UnixMillis) -> Self {
+        let stored: Vec<_> = record.chunks_exact(ENTRY).filter_map(entry).collect();
         let counts = |window: &Window| {
             let found = stored.iter().find(|(length, _)| *length == window.length);
             found.map(|(_, counts)| *counts).unwrap_or_default().at(*window, now)
@@ -70,8 +70,8 @@ mod tests {
     fn counts_survive_a_change_of_limits_and_new_windows_begin_at_zero() {
         let window = |limit, seconds| Window { limit, length: Duration::from_secs(seconds) };
         let now = UnixMillis(600_000);
-        let old = Ledger::read(None, &[window(5, 60)], now).map(|_, counts| counts.charged(3));
-        let new = Ledger::read(Some(&old.write()), &[window(100, 3600), window(9, 60)], now);
+        let old = Ledger::read(&[], &[window(5, 60)], now).map(|_, counts| counts.charged(3));
+        let new = Ledger::read(&old.write(), &[window(100, 3600), window(9, 60)], now);
         assert_eq!(new.0[0].1.current, 0);
         assert_eq!(new.0[1].1.current, 3);
         assert_eq!(new.write().len(), 2 * ENTRY);
@@ -81,7 +81,7 @@ mod tests {
     fn a_record_that_makes_no_sense_counts_as_empty() {
         let window = Window { limit: 5, length: Duration::from_secs(60) };
         for record in [&b""[..], b"x", &[0xff; 40]] {
-            assert_eq!(Ledger::read(Some(record), &[window], UnixMillis(600_000)).0[0].1.current, 0);
+            assert_eq!(Ledger::read(record, &[window], UnixMillis(600_000)).0[0].1.current, 0);
         }
     }
 }

@@ -11,7 +11,7 @@ use super::ledger::Ledger;
 use super::{Charge, StoreFault, WindowState};
 use crate::config::{QuotaPolicy, Quotas, Window};
 use crate::host::{Expect, SharedData, UnixMillis, WriteError};
-use crate::record::{Opened, open, seal};
+use crate::record::{self, Found, seal};
 
 /// Rounds of a compare-and-swap loop before other workers are taken to have won for good.
 pub(super) const ROUNDS: usize = 32;
@@ -115,20 +115,17 @@ impl Account<'_> {
         ledger.fits(self.now, self.cost)
     }
 
-    /// Reads the record, or the place where it will be. A damaged value is one that is being written, in which case the
-    /// write that follows loses, or of another format, in which case it is begun anew.
+    /// Reads the record, or the place where it will be.
     fn read(&self) -> Result<Read, StoreFault> {
         for slot in 0..SLOTS {
             let place = if slot == 0 { self.key.clone() } else { format!("{}#{slot}", self.key) };
-            let stored = self.store.get(&place).map_err(|_| StoreFault::Unavailable)?;
-            let opened = stored.as_ref().map(|stored| open(&place, &stored.bytes));
-            let record = match opened {
-                Some(Opened::OtherKey) => continue,
-                Some(Opened::Payload(record)) => Some(record),
-                Some(Opened::Damaged) | None => None,
+            let (record, expect) = match record::read(self.store, &place).map_err(|_| StoreFault::Unavailable)? {
+                Found::OtherKey => continue,
+                Found::Payload(record, expect) => (record, expect),
+                Found::Damaged(expect) => (Vec::new(), expect),
+                Found::Absent => (Vec::new(), Expect::Absent),
             };
-            let ledger = Ledger::read(record, &self.windows, self.now);
-            let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Version(stored.version));
+            let ledger = Ledger::read(&record, &self.windows, self.now);
             return Ok(Read { place, expect, ledger });
         }
         Err(StoreFault::Collision)

@@ -98,7 +98,8 @@ async fn the_table_passes_on_a_real_envoy() {
     let routes = routes(&kong_yml);
     let mut clusters = BTreeMap::from([("peers:9081".to_owned(), peers.idp)]);
     // What is at neither of the peers' addresses is nowhere: nothing listens on port 1.
-    let address = |name: &str| if name == "peers:9080" { peers.upstream } else { SocketAddr::from(([127, 0, 0, 1], 1)) };
+    let address =
+        |name: &str| if name == "peers:9080" { peers.upstream } else { SocketAddr::from(([127, 0, 0, 1], 1)) };
     clusters.extend(routes.iter().map(|route| (route.upstream.clone(), address(&route.upstream))));
     let bootstrap = Bootstrap {
         wasm: wasm(),

@@ -45,7 +45,7 @@ pub(super) struct FilterArgs {
     #[arg(long, default_value = "kong/filters")]
     pub filters: PathBuf,
     /// The compiled filter; the stem of the file is its name.
-    #[arg(long, default_value = "target/wasm32-wasip1/release/backstage_kong.wasm")]
+    #[arg(long, default_value = "kong/filters/backstage_kong.wasm")]
     pub wasm: PathBuf,
     /// The host to behave like.
     #[arg(long, value_enum, default_value_t = ProfileName::Kong)]
@@ -144,8 +144,7 @@ impl FilterArgs {
     /// Settings of a gateway with this filter.
     pub(super) fn settings(&self, listen: &str, admin: &str, resolve: Resolve) -> anyhow::Result<Settings> {
         if !self.wasm.exists() {
-            let build = "cargo build --release --target wasm32-wasip1";
-            anyhow::bail!("{} is not there; build the filter first: {build}", self.wasm.display());
+            anyhow::bail!("{} is not there; `make wasm` builds it", self.wasm.display());
         }
         Ok(Settings {
             kong_yml: self.kong_yml.clone(),
