@@ -7,11 +7,46 @@
 //! "BK" │ format, 1 byte │ key length, 2 bytes │ key │ payload │ first 8 bytes of SHA-256 over all before
 //! ```
 
+use crate::host::{Expect, SharedData, StoreFailed};
 use sha2::{Digest, Sha256};
 
 /// Marks a sealed value; its last byte is the version of the envelope.
 const MAGIC: &[u8] = b"BK\x01";
 const CHECKSUM: usize = 8;
+/// Attempts to read a value whole.
+pub(crate) const READS: usize = 3;
+
+/// What is stored under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Absent,
+    /// A payload sealed under this key.
+    Payload(Vec<u8>, Expect),
+    /// A value of another key that has the same CRC32.
+    OtherKey,
+    /// Something that stays damaged: of another format, or being written all the time. Whoever writes while it is being
+    /// written loses by its version, so that beginning anew undoes nobody's write.
+    Damaged(Expect),
+}
+
+/// Reads a value, again where it came out torn.
+///
+/// # Errors
+/// [`StoreFailed`] when the host fails.
+pub fn read(store: &dyn SharedData, key: &str) -> Result<Found, StoreFailed> {
+    let mut found = Found::Absent;
+    for _ in 0..READS {
+        let Some(stored) = store.get(key)? else { return Ok(Found::Absent) };
+        let expect = Expect::Version(stored.version);
+        match open(key, &stored.bytes) {
+            Opened::Payload(payload) => return Ok(Found::Payload(payload.to_vec(), expect)),
+            Opened::OtherKey { .. } => return Ok(Found::OtherKey),
+            Opened::Torn | Opened::Foreign => found = Found::Damaged(expect),
+        }
+    }
+    Ok(found)
+}
 
 /// What a stored value turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +114,7 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::MemoryStore;
     use proptest::prelude::*;
 
     #[test]
@@ -99,7 +135,24 @@ mod tests {
         assert_eq!(open("k", b"BK\x01"), Opened::Torn);
     }
 
+    #[test]
+    fn a_value_that_stays_damaged_is_told_with_its_version() {
+        let store = MemoryStore::default();
+        assert_eq!(read(&store, "key"), Ok(Found::Absent));
+        store.set("key", b"x", Expect::Absent).unwrap();
+        assert_eq!(read(&store, "key"), Ok(Found::Damaged(Expect::Version(1))));
+    }
+
     proptest! {
+        #[test]
+        fn what_is_sealed_opens_under_its_key_and_no_other(key in "\\PC{0,40}", other in "\\PC{0,40}", payload: Vec<u8>) {
+            let sealed = seal(&key, &payload);
+            prop_assert_eq!(open(&key, &sealed), Opened::Payload(&payload));
+            if key != other {
+                prop_assert_eq!(open(&other, &sealed), Opened::OtherKey { key: &key, payload: &payload });
+            }
+        }
+
         #[test]
         fn no_mixture_of_two_writes_opens(
             old in proptest::collection::vec(any::<u8>(), 1..80), new in proptest::collection::vec(any::<u8>(), 1..80),

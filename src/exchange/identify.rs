@@ -7,6 +7,7 @@ use crate::config::KeySource;
 use crate::denial::Denial;
 use crate::host::RequestHeaders;
 use crate::identity::{Keys, TokenError, Unverified, Verified, find_credential};
+use crate::jose::KeySet;
 use crate::keyring::{Fetch, NotNow, RemoteKeySet, Want};
 use crate::ownership;
 use crate::worker::Known;
@@ -114,7 +115,14 @@ fn seek_remote(set: &Rc<RemoteKeySet>, unverified: &Unverified, around: &Around<
     {
         return Sought::Fetch(fetch);
     }
-    match unverified.verify(Keys::Set(&keys)) {
+    let verify = |keys: &Rc<KeySet>| unverified.verify(Keys::Set(keys));
+    // A key that this worker does not know may be one that another has fetched already.
+    let newer = || set.newest(around.store, around.now).filter(|newest| !Rc::ptr_eq(newest, &keys));
+    let verified = match verify(&keys) {
+        Err(TokenError::NoKey) => newer().map_or(Err(TokenError::NoKey), |newer| verify(&newer)),
+        verified => verified,
+    };
+    match verified {
         Ok(verified) => Sought::Verified(verified),
         Err(TokenError::NoKey) => match fetch(Want::UnknownKey) {
             Ok(fetch) => Sought::Fetch(fetch),

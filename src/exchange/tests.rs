@@ -212,6 +212,24 @@ fn a_remembered_token_is_dropped_when_its_key_goes_away() {
 }
 
 #[test]
+fn a_key_that_another_worker_has_fetched_a_moment_ago_is_found() {
+    let (node, other) = (Node::new(), Worker::default());
+    let route = node.route(&with_remote_keys());
+    let config = Config::parse(with_remote_keys().to_string().as_bytes()).unwrap();
+    let others = Route::new(config, &other);
+    let fetched = |route: &Rc<Route>, worker: &Worker, now: UnixMillis, keys: &str| {
+        let around = Around { worker, store: &node.store, metrics: &node.metrics, now };
+        keys_fetched(route.tick(&around).pop().unwrap(), &around, Some(keys.as_bytes()));
+    };
+    fetched(&route, &node.worker, NOW, testing::other_jwks());
+    let later = UnixMillis(NOW.0 + 250_000);
+    assert!(route.tick(&node.around(UnixMillis(later.0 - 20_000))).is_empty(), "this worker has just looked");
+    fetched(&others, &other, later, testing::jwks());
+    let request = get(Some(&token(json!({"groups": ["payments"]}))));
+    forwarded(begin(&route, &node.around(UnixMillis(later.0 + 10)), &request).1);
+}
+
+#[test]
 fn shadow_mode_records_a_denial_and_lets_pass() {
     let node = Node::new();
     let mut config = config();

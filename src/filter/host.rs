@@ -25,9 +25,9 @@ pub(super) fn now() -> UnixMillis {
     UnixMillis(since_epoch.map_or(0, |span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
 }
 
-/// A property of the request or the node, as text.
-pub(super) fn property(path: &[&str]) -> Option<String> {
-    hostcalls::get_property(path.to_vec()).ok().flatten().and_then(|value| String::from_utf8(value).ok())
+/// A property of the request or the node.
+pub(super) fn property(path: &[&str]) -> Option<Vec<u8>> {
+    hostcalls::get_property(path.to_vec()).ok().flatten()
 }
 
 impl SharedData for Host {
@@ -75,19 +75,23 @@ impl Metrics for Host {
 
 /// The headers of the request at hand.
 pub(super) struct Headers {
-    /// Whether the host lists headers safely. Kong's mis-sizes its buffer past 100 of them.
-    can_list: bool,
+    /// Whether the host is Kong, which mis-sizes its buffer for lists of more than 100 headers, and whose `:path` nginx has
+    /// decoded and normalised already: `/a%2F..%2Fb` would read as `/b`.
+    is_kong: bool,
     names: OnceCell<Option<Rc<[String]>>>,
 }
 
 impl Headers {
-    pub(super) fn new(can_list: bool) -> Self {
-        Self { can_list, names: OnceCell::new() }
+    pub(super) fn new(is_kong: bool) -> Self {
+        Self { is_kong, names: OnceCell::new() }
     }
 }
 
 impl RequestHeaders for Headers {
     fn get(&self, name: &str) -> Option<Vec<u8>> {
+        if self.is_kong && name == ":path" {
+            return property(&["request", "path"]);
+        }
         hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten()
     }
 
@@ -96,6 +100,6 @@ impl RequestHeaders for Headers {
             let headers = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()?;
             Some(headers.into_iter().map(|(name, _)| name).collect())
         };
-        self.names.get_or_init(|| if self.can_list { list() } else { None }).clone()
+        self.names.get_or_init(|| if self.is_kong { None } else { list() }).clone()
     }
 }

@@ -28,9 +28,9 @@ pub(super) fn is_kong() -> bool {
     })
 }
 
-/// The headers of the request at hand, listed only where the host does that safely.
+/// The headers of the request at hand.
 pub(super) fn request_headers() -> Headers {
-    Headers::new(!is_kong())
+    Headers::new(is_kong())
 }
 
 /// Runs `event` with the worker, the host and the time.

@@ -142,6 +142,16 @@ impl RemoteKeySet {
     /// The set, unless there is none or it is older than it may be.
     pub fn current(&self, store: &dyn SharedData, now: UnixMillis) -> Option<Rc<KeySet>> {
         self.look(store, now, false);
+        self.serving(now)
+    }
+
+    /// The same, after looking into shared data whether or not this worker did a moment ago.
+    pub fn newest(&self, store: &dyn SharedData, now: UnixMillis) -> Option<Rc<KeySet>> {
+        self.look(store, now, true);
+        self.serving(now)
+    }
+
+    fn serving(&self, now: UnixMillis) -> Option<Rc<KeySet>> {
         let state = self.state.borrow();
         let limit = self.remote.fetch.max_age.saturating_add(self.remote.fetch.stale);
         state.keys.clone().filter(|_| state.held.record.age(now) <= limit)

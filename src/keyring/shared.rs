@@ -2,12 +2,9 @@
 
 use super::FetchResult;
 use crate::host::{Expect, SharedData, StoreFailed, UnixMillis, WriteError};
-use crate::record::{Opened, open, seal};
+use crate::record::{self, Found, seal};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-
-/// Attempts to read a value that came out torn.
-const READS: usize = 3;
 
 /// The record in shared data. Times are milliseconds since the epoch, 0 for never.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -56,7 +53,7 @@ impl Record {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Held {
     pub record: Record,
-    pub version: Option<u32>,
+    pub version: Option<Expect>,
 }
 
 /// How a write went.
@@ -68,24 +65,22 @@ pub(super) enum Write {
 }
 
 impl Held {
-    /// Reads the record. One that stays torn, is of another key or of another format is taken for a fault: this worker then
-    /// goes by its own memory.
+    /// Reads the record. One that is damaged, or another key's, is taken for a fault: this worker then goes by its own memory.
     pub(super) fn read(store: &dyn SharedData, key: &str) -> Result<Option<Self>, StoreFailed> {
-        for _ in 0..READS {
-            let Some(stored) = store.get(key)? else { return Ok(None) };
-            if let Opened::Payload(payload) = open(key, &stored.bytes) {
-                let record = serde_json::from_slice(payload).map_err(|_| StoreFailed)?;
-                return Ok(Some(Self { record, version: Some(stored.version) }));
+        match record::read(store, key)? {
+            Found::Absent => Ok(None),
+            Found::Payload(payload, expect) => {
+                let record = serde_json::from_slice(&payload).map_err(|_| StoreFailed)?;
+                Ok(Some(Self { record, version: Some(expect) }))
             }
+            Found::OtherKey | Found::Damaged(_) => Err(StoreFailed),
         }
-        Err(StoreFailed)
     }
 
     /// Writes the record if nobody else did since it was read. The new version is not known, so the next look reads it.
     pub(super) fn write(&mut self, store: &dyn SharedData, key: &str) -> Write {
         let Ok(payload) = serde_json::to_vec(&self.record) else { return Write::Failed };
-        let expect = self.version.map_or(Expect::Absent, Expect::Version);
-        match store.set(key, &seal(key, &payload), expect) {
+        match store.set(key, &seal(key, &payload), self.version.unwrap_or(Expect::Absent)) {
             Ok(()) => {
                 self.version = None;
                 Write::Done

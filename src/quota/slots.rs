@@ -6,12 +6,10 @@
 
 use super::StoreFault;
 use crate::host::{Expect, SharedData};
-use crate::record::{Opened, open};
+use crate::record::{Opened, READS, open};
 
 /// Places of a key.
 const SLOTS: usize = 4;
-/// Reads of places that come out torn.
-const READS: usize = 3;
 
 /// A key's value, or where to put it.
 #[derive(Debug)]

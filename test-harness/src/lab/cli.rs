@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A gateway for a laptop that runs the filter as Kong would, with peers to talk to and scenarios to check any gateway by.
@@ -44,7 +45,7 @@ pub(super) struct FilterArgs {
     #[arg(long, default_value = "kong/filters")]
     pub filters: PathBuf,
     /// The compiled filter; the stem of the file is its name.
-    #[arg(long, default_value = "target/wasm32-wasip1/release/backstage_kong.wasm")]
+    #[arg(long, default_value = "kong/filters/backstage_kong.wasm")]
     pub wasm: PathBuf,
     /// The host to behave like.
     #[arg(long, value_enum, default_value_t = ProfileName::Kong)]
@@ -111,6 +112,9 @@ struct ScenariosArgs {
     /// Connect elsewhere for a host name, as with `serve`.
     #[arg(long)]
     resolve: Vec<ResolveEntry>,
+    /// Wait this many seconds at most for gateway and provider to come up.
+    #[arg(long, default_value_t = 30)]
+    wait_seconds: u64,
     /// One JSON object a scenario instead of the table.
     #[arg(long)]
     json: bool,
@@ -140,8 +144,7 @@ impl FilterArgs {
     /// Settings of a gateway with this filter.
     pub(super) fn settings(&self, listen: &str, admin: &str, resolve: Resolve) -> anyhow::Result<Settings> {
         if !self.wasm.exists() {
-            let build = "cargo build --release --target wasm32-wasip1";
-            anyhow::bail!("{} is not there; build the filter first: {build}", self.wasm.display());
+            anyhow::bail!("{} is not there; `make wasm` builds it", self.wasm.display());
         }
         Ok(Settings {
             kong_yml: self.kong_yml.clone(),
@@ -225,6 +228,7 @@ async fn run_scenarios(args: ScenariosArgs) -> anyhow::Result<bool> {
     };
     let groups = scenarios::parse(&text).context("the table of scenarios")?;
     let target = Target::new(args.gateway, args.idp, Resolve::new(args.resolve));
+    target.wait_until_up(Duration::from_secs(args.wait_seconds)).await?;
     let mut group = String::new();
     let outcomes = target
         .run(&groups, args.filter.as_deref(), |outcome| match args.json {

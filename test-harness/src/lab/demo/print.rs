@@ -12,8 +12,8 @@ const DIM: Style = Style::new().dimmed();
 /// Response headers worth showing.
 const SHOWN: &[&str] = &["www-authenticate", "retry-after", "ratelimit-policy", "ratelimit", "content-type"];
 
-/// Members of an audit line worth showing, in this order.
-const AUDITED: &[&str] = &["decision", "reason", "rule", "user", "agent", "granted_by", "group", "entity"];
+/// Members of an audit line worth showing, in this order, by JSON Pointer.
+const AUDITED: &[&str] = &["/who/user", "/who/agent", "/what/entity", "/decision", "/reason", "/rule", "/granted_by"];
 
 pub(super) fn opening(gateway: &Base, idp: &Base) {
     println!("A gateway with the compiled filter at {gateway}, an identity provider and an upstream beside it.");
@@ -54,7 +54,10 @@ pub(super) fn answer(answer: &Incoming, audit: &[Value]) {
     }
     upstream(&body);
     for line in audit {
-        let members = AUDITED.iter().filter_map(|name| Some(format!("{name}={}", plain(line.get(name)?)?)));
+        let members = AUDITED.iter().filter_map(|pointer| {
+            let name = pointer.rsplit('/').next()?;
+            Some(format!("{name}={}", plain(line.pointer(pointer)?)?))
+        });
         println!("  {DIM}audit:{DIM:#} {}", members.collect::<Vec<_>>().join(" "));
     }
 }
@@ -90,7 +93,7 @@ pub(super) fn surprise(expected: u16, found: u16) {
 /// The decisions, by entity.
 pub(super) fn metrics(text: &str) {
     println!("\n{BOLD}== Metrics by entity =={BOLD:#}\nAs Prometheus scrapes them.\n");
-    let decisions = |line: &&str| !line.starts_with('#') && line.contains("entity=") && !line.contains("_bucket");
+    let decisions = |line: &&str| !line.starts_with('#') && line.contains("entity=") && !line.contains("le=\"");
     for line in text.lines().filter(decisions) {
         println!("  {line}");
     }

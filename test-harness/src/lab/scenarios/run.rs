@@ -60,6 +60,23 @@ impl Target {
         Self { gateway, idp, client: Client::new(resolve, Duration::from_secs(5)) }
     }
 
+    /// Waits until gateway and provider take connections.
+    ///
+    /// # Errors
+    /// When one of them has not within `patience`.
+    pub async fn wait_until_up(&self, patience: Duration) -> Result<(), FetchError> {
+        let end = Instant::now() + patience;
+        for base in [&self.gateway, &self.idp] {
+            while let Err(error) = self.client.get(base, "/", PATIENCE).await {
+                if Instant::now() >= end {
+                    return Err(FetchError::Connect(format!("{base}: {error}")));
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+        Ok(())
+    }
+
     /// Runs the scenarios whose group or name contains `filter`, one after the other; `each` hears of each.
     pub async fn run(&self, groups: &[Group], filter: Option<&str>, mut each: impl FnMut(&Outcome)) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
