@@ -41,6 +41,10 @@ test: wasm envoy ## Run every test: core, host, compiled filter on both profiles
 unit: ## Run the tests that need neither the compiled filter nor Envoy
 	cargo test $(WORKSPACE)
 
+.PHONY: cost
+cost: wasm ## Print what a request costs in fuel and host calls, cold and hot, on both host profiles
+	cargo test $(WORKSPACE) --test filter cost -- --include-ignored --nocapture
+
 .PHONY: scenarios
 scenarios: ## Run the table of requests against a gateway: GATEWAY=http://… IDP=http://…
 	$(LAB) scenarios --gateway $(GATEWAY) --idp $(IDP)

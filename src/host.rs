@@ -108,6 +108,11 @@ pub trait RequestHeaders {
     /// The name of every header line, repeats included, where listing them is safe. Kong's host mis-sizes its buffer past
     /// 100 headers, so there it is `None` and callers must go by name.
     fn names(&self) -> Option<Rc<[String]>>;
+
+    /// The name of the route that the host has chosen, where it tells.
+    fn route(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Shared data in memory with the semantics of one well-behaved node; for tests and for tools that run without a proxy.

@@ -156,7 +156,12 @@ impl Report {
             request_id: self.request.id.as_deref(),
             trace_id: self.request.trace_id(),
             who: self.principal().map(who),
-            what: What { entity: self.entity().map(EntityRef::as_str), method: &self.request.method, path: &path },
+            what: What {
+                entity: self.entity().map(EntityRef::as_str),
+                route: self.request.route.as_deref(),
+                method: &self.request.method,
+                path: &path,
+            },
             verdict: Verdict {
                 decision,
                 reason,

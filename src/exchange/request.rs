@@ -15,6 +15,8 @@ pub(super) struct Request {
     pub id: Option<String>,
     /// W3C `traceparent`, as sent.
     pub trace: Option<String>,
+    /// The name of its route, where the host tells.
+    pub route: Option<String>,
     /// When it came.
     pub came: UnixMillis,
 }
@@ -33,6 +35,7 @@ impl Request {
             target: headers.get(":path").unwrap_or_default(),
             id: printable("x-request-id"),
             trace: printable("traceparent"),
+            route: headers.route(),
             came: now,
         }
     }

@@ -102,4 +102,9 @@ impl RequestHeaders for Headers {
         };
         self.names.get_or_init(|| if self.is_kong { None } else { list() }).clone()
     }
+
+    fn route(&self) -> Option<String> {
+        let name = property(if self.is_kong { &["kong", "route_name"] } else { &["xds", "route_name"] })?;
+        String::from_utf8(name).ok().filter(|name| !name.is_empty())
+    }
 }

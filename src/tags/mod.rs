@@ -54,10 +54,11 @@ fn consumer_headers(principal: Option<&Principal>, headers: &mut Vec<(&'static s
     }
 }
 
-/// Refs with commas between them, whole ones only, as many as fit.
+/// Group refs with commas between them, whole ones only, as many as fit. What a Backstage token says of its user's own
+/// ownership (`ent` holds the user too) is not a group.
 fn groups(principal: &Principal) -> String {
     let mut list = String::new();
-    for group in principal.known_groups() {
+    for group in principal.known_groups().iter().filter(|entity| entity.kind() == "group") {
         if list.len() + group.as_str().len() >= MAX_GROUPS_BYTES {
             break;
         }

@@ -21,7 +21,7 @@ fn principal() -> Principal {
         subject: "auth0|ada,\r\nx-evil: 1".into(),
         agent: Some("bot \u{fc}\r\nx-evil: 1".into()),
         client: Some("portal".into()),
-        groups: Groups::Known(vec![entity("group:default/a"), entity("group:default/b")]),
+        groups: Groups::Known(vec![entity("group:default/a"), entity("group:default/b"), entity("user:default/ada")]),
         issuer: "https://idp.example".into(),
         token_id: None,
         expires: UnixMillis(0),

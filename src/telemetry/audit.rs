@@ -57,6 +57,8 @@ pub struct Who<'a> {
 pub struct What<'a> {
     /// The entity behind the route.
     pub entity: Option<&'a str>,
+    /// The gateway's name for the route.
+    pub route: Option<&'a str>,
     /// The method.
     pub method: &'a str,
     /// The path as sent, without its query.
@@ -123,6 +125,7 @@ impl AuditRecord<'_> {
             who,
             what: LineWhat {
                 entity: maybe(self.what.entity),
+                route: maybe(self.what.route),
                 method: text(self.what.method),
                 path: text(self.what.path),
             },
@@ -236,6 +239,8 @@ struct LineWho<'a> {
 #[derive(Serialize)]
 struct LineWhat<'a> {
     entity: Option<Cut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<Cut<'a>>,
     method: Cut<'a>,
     path: Cut<'a>,
 }
@@ -275,7 +280,12 @@ mod tests {
                 groups: vec!["group:default/payments"],
                 ..Who::default()
             }),
-            what: What { entity: Some("api:default/payments"), method: "GET", path: "/payments" },
+            what: What {
+                entity: Some("api:default/payments"),
+                route: Some("payments"),
+                method: "GET",
+                path: "/payments",
+            },
             verdict: Verdict { decision: "allow", reason: "owner", rule: Some("read"), ..Verdict::default() },
             quota: vec![Quota { policy: "per-group", window: "1m".into(), remaining: 7 }],
             ..AuditRecord::default()
@@ -284,7 +294,7 @@ mod tests {
         let expected = json!({
             "audit": "backstage-kong", "time": "2025-06-15T15:06:40.123Z",
             "who": {"kind": "agent", "user": "user:default/ada", "agent": "bot", "subject": "ada", "issuer": "i", "groups": ["group:default/payments"]},
-            "what": {"entity": "api:default/payments", "method": "GET", "path": "/payments"},
+            "what": {"entity": "api:default/payments", "route": "payments", "method": "GET", "path": "/payments"},
             "decision": "allow", "reason": "owner", "rule": "read",
             "quota": [{"policy": "per-group", "window": "1m", "remaining": 7}]
         });
@@ -300,7 +310,7 @@ mod tests {
                 request_id: some,
                 trace_id: some,
                 who: Some(Who { kind: "agent", user: some, agent: some, client: some, subject: &text, issuer: &text, token_id: some, groups: vec![&text; groups], groups_unknown: true }),
-                what: What { entity: some, method: &text, path: &text },
+                what: What { entity: some, route: some, method: &text, path: &text },
                 verdict: Verdict { decision: "shadow_deny", reason: "algorithm_not_allowed", detail: some, rule: some, granted_by: some },
                 quota: vec![Quota { policy: &text, window: text.clone(), remaining: u32::MAX }; 64],
             };

@@ -106,3 +106,21 @@ fn a_bad_configuration_loads_and_answers_503_on_its_route_only() {
     assert_eq!(request(envoy.gateway(), "GET /open").0, 200);
     assert!(envoy.log().contains("polices"), "{}", envoy.log());
 }
+
+#[test]
+#[ignore = "needs .venv and the release wasm; make test runs it"]
+fn threads_that_race_on_one_quota_admit_exactly_the_limit() {
+    let limited = r#"{
+        "entity": "api:default/payments",
+        "policy": {"rules": [{"allow": ["anyone"]}]},
+        "quotas": {"policies": [{"name": "all", "per": "entity", "windows": ["100/30d"]}]}
+    }"#;
+    let envoy = start("race", &[("limited", Some(limited))]).unwrap();
+    let gateway = envoy.gateway();
+    let clients: Vec<_> = (0..8)
+        .map(|_| thread::spawn(move || (0..25).map(|_| request(gateway, "GET /limited").0).collect::<Vec<_>>()))
+        .collect();
+    let answers: Vec<u16> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+    let of = |status| answers.iter().filter(|answer| **answer == status).count();
+    assert_eq!((of(200), of(429)), (100, 100), "{}", envoy.log());
+}

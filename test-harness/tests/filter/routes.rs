@@ -96,12 +96,14 @@ fn every_denial_is_told_in_one_short_line_without_the_token() {
         let long = token(
             json!({"groups": (0..200).map(|n| format!("group-{n}")).collect::<Vec<_>>(), "sub": "ü".repeat(2000)}),
         );
-        let outcome = send(&mut worker, get(&long).header("x-request-id", "r-1"));
+        let route = if profile == Profile::Kong { "kong.route_name" } else { "xds.route_name" };
+        let outcome = send(&mut worker, get(&long).header("x-request-id", "r-1").property(route, "pay"));
         let lines: Vec<_> = outcome.logs.iter().filter(|line| line.text.contains("\"audit\"")).collect();
         assert_eq!((outcome.status, lines.len()), (403, 1), "{profile:?}");
         let line = &lines[0].text;
         let record: Value = serde_json::from_str(line.get(line.find('{').unwrap()..).unwrap()).unwrap();
         assert_eq!((record["reason"].as_str(), record["request_id"].as_str()), (Some("not_allowed"), Some("r-1")));
+        assert_eq!(record["what"]["route"], "pay", "{profile:?}");
         assert!(line.len() < 2000 && !line.contains(&long[..40]));
         let allowed = send(&mut worker, get(&token(json!({"groups": ["payments"]}))));
         assert!(allowed.logs.iter().all(|line| !line.text.contains("\"audit\"")), "{profile:?}");
