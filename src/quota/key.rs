@@ -9,7 +9,6 @@ use crate::record::seal;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -92,9 +91,9 @@ impl KeySecret {
     fn obtain_or(store: &dyn SharedData, zone: &str, known: Option<Self>) -> Result<Self, StoreFault> {
         let key = format!("{zone}/secret");
         for _ in 0..super::limiter::ROUNDS {
-            let place = slots::find(store, &key, |secret| secret.try_into().ok().map(Self), |_, _| false)?;
-            if let Some(secret) = place.held {
-                return Ok(secret);
+            let place = slots::find(store, &key, &|secret| secret.len() == 32, &|_, _| false)?;
+            if let Some(secret) = place.held.as_deref().and_then(|secret| secret.try_into().ok()) {
+                return Ok(Self(secret));
             }
             let secret = known.map_or_else(Self::random, Ok)?;
             if store.set(&place.at, &seal(&place.at, &secret.0), place.expect) == Err(WriteError::Failed) {
@@ -132,7 +131,7 @@ impl KeySecret {
 /// counts the same callers under other keys. So each secret is read again every few seconds, which keeps it from being the
 /// least recently read, puts it back if it was dropped, and brings workers that differ together again.
 #[derive(Default)]
-pub struct KeySecrets(RefCell<BTreeMap<String, (KeySecret, UnixMillis)>>);
+pub struct KeySecrets(RefCell<Vec<(String, KeySecret, UnixMillis)>>);
 
 impl KeySecrets {
     /// The zone's secret.
@@ -140,7 +139,8 @@ impl KeySecrets {
     /// # Errors
     /// [`StoreFault`] when it is not known yet and shared data or the host's randomness fails.
     pub fn get(&self, store: &dyn SharedData, zone: &str, now: UnixMillis) -> Result<KeySecret, StoreFault> {
-        let known = self.0.borrow().get(zone).copied();
+        let find = |(name, secret, read): &(String, KeySecret, UnixMillis)| (name == zone).then_some((*secret, *read));
+        let known = self.0.borrow().iter().find_map(find);
         if let Some((secret, read)) = known
             && read <= now
             && now.since(read) < REREAD
@@ -149,7 +149,9 @@ impl KeySecrets {
         }
         let known = known.map(|(secret, _)| secret);
         let secret = KeySecret::obtain_or(store, zone, known).or_else(|fault| known.ok_or(fault))?;
-        self.0.borrow_mut().insert(zone.to_owned(), (secret, now));
+        let mut zones = self.0.borrow_mut();
+        zones.retain(|(name, ..)| name != zone);
+        zones.push((zone.to_owned(), secret, now));
         Ok(secret)
     }
 }
@@ -181,6 +183,7 @@ mod tests {
     use crate::config::PrincipalKind;
     use crate::identity::Groups;
     use crate::identity::claims::Claims;
+    use std::collections::{BTreeMap, BTreeSet};
 
     fn principal(user: Option<&str>, issuer: &str, subject: &str, client: Option<&str>) -> Principal {
         Principal {
@@ -248,7 +251,7 @@ mod tests {
             principal(None, "https://a", "user:default/ada", None),
             principal(None, "https://ax", "", None),
         ];
-        let keys: std::collections::BTreeSet<_> = users.iter().chain(&others).map(key).collect();
+        let keys: BTreeSet<_> = users.iter().chain(&others).map(key).collect();
         assert_eq!(keys.len(), 1 + others.len());
     }
 }

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// Version of the record.
 const VERSION: u8 = 1;
+/// Version (1 byte), generation (8).
+const HEADER: usize = 9;
 /// Length in seconds (4 bytes), span (8), previous (4), current (4).
 const ENTRY: usize = 20;
 /// Windows of others that are kept.
@@ -65,6 +67,11 @@ impl Ledger {
         })
     }
 
+    /// Whether a record is of this version.
+    pub(super) fn is_known(record: &[u8]) -> bool {
+        record.first() == Some(&VERSION) && record.len() % ENTRY == HEADER
+    }
+
     /// Whether nothing in a record counts any more at `now`.
     pub(super) fn is_idle(record: &[u8], now: UnixMillis) -> bool {
         let is_idle = |(window, counts): &(Window, Counts)| counts.at(*window, now).is_idle();
@@ -73,7 +80,7 @@ impl Ledger {
 
     /// The record.
     pub(super) fn write(&self) -> Vec<u8> {
-        let mut record = Vec::with_capacity(9 + (self.windows.len() + self.others.len()) * ENTRY);
+        let mut record = Vec::with_capacity(HEADER + (self.windows.len() + self.others.len()) * ENTRY);
         record.push(VERSION);
         record.extend_from_slice(&self.generation.to_be_bytes());
         for (window, counts) in self.windows.iter().chain(&self.others) {
@@ -152,7 +159,7 @@ mod tests {
         let old = Ledger::begin(&[window(5, 60)], NOW).charged(3);
         let new = Ledger::read(&old.write(), &[window(100, 3600), window(9, 60)], NOW).unwrap();
         assert_eq!((new.windows[0].1.current, new.windows[1].1.current), (0, 3));
-        assert_eq!((new.generation, new.write().len()), (old.generation, 9 + 2 * ENTRY));
+        assert_eq!((new.generation, new.write().len()), (old.generation, HEADER + 2 * ENTRY));
     }
 
     #[test]
@@ -163,7 +170,7 @@ mod tests {
         assert_eq!((both.windows[0].1.current, both.windows[1].1.current), (4, 3));
         let later = NOW.after(Duration::from_secs(7200));
         let short = Ledger::read(&short.write(), &[window(5, 60)], later).unwrap();
-        assert_eq!(short.write().len(), 9 + ENTRY, "what no longer counts goes");
+        assert_eq!(short.write().len(), HEADER + ENTRY, "what no longer counts goes");
     }
 
     #[test]
@@ -172,7 +179,7 @@ mod tests {
         let charged = Ledger::begin(&many, NOW).charged(1);
         let own = [window(9, 7)];
         let read = Ledger::read(&charged.write(), &own, NOW).unwrap();
-        assert_eq!(read.write().len(), 9 + (1 + MAX_OTHERS) * ENTRY);
+        assert_eq!(read.write().len(), HEADER + (1 + MAX_OTHERS) * ENTRY);
         assert_eq!(read.refunded(&charged, 1), None);
     }
 
@@ -207,7 +214,9 @@ mod tests {
             if let Some(version) = bytes.first_mut() {
                 *version = VERSION;
             }
-            if let Some(ledger) = Ledger::read(&bytes, &[window(5, 60)], UnixMillis(now)) {
+            let read = Ledger::read(&bytes, &[window(5, 60)], UnixMillis(now));
+            prop_assert_eq!(read.is_some(), Ledger::is_known(&bytes));
+            if let Some(ledger) = read {
                 let _ = (ledger.fits(UnixMillis(now), 1), ledger.charged(u32::MAX).write());
             }
         }

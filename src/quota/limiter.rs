@@ -75,7 +75,7 @@ struct Account<'a> {
 
 /// A record as it was read.
 struct Read {
-    place: Place<Ledger>,
+    place: Place,
     ledger: Ledger,
 }
 
@@ -126,10 +126,10 @@ impl Account<'_> {
 
     /// Reads the record, or the place where it will be. A place of another quota record that no longer counts is free.
     fn read(&self) -> Result<Read, StoreFault> {
-        let read = |record: &[u8]| Ledger::read(record, &self.windows, self.now);
         let is_free = |key: &str, record: &[u8]| is_quota_of(self.zone, key) && Ledger::is_idle(record, self.now);
-        let mut place = slots::find(self.store, &self.key, read, is_free)?;
-        let ledger = place.held.take().unwrap_or_else(|| Ledger::begin(&self.windows, self.now));
+        let place = slots::find(self.store, &self.key, &Ledger::is_known, &is_free)?;
+        let record = place.held.as_deref().and_then(|record| Ledger::read(record, &self.windows, self.now));
+        let ledger = record.unwrap_or_else(|| Ledger::begin(&self.windows, self.now));
         Ok(Read { place, ledger })
     }
 

@@ -327,7 +327,7 @@ mod tests {
     fn what_is_cut_ends_in_an_ellipsis_and_what_acts_on_terminals_is_replaced() {
         let long = "é".repeat(200);
         let record =
-            AuditRecord { what: What { entity: None, method: "\u{9b}2J", path: &long }, ..AuditRecord::default() };
+            AuditRecord { what: What { method: "\u{9b}2J", path: &long, ..What::default() }, ..AuditRecord::default() };
         let line: Value = serde_json::from_str(&record.line()).unwrap();
         assert_eq!(line["what"]["method"], "\u{fffd}2J");
         assert_eq!(line["what"]["path"], format!("{}…", "é".repeat(128)));
