@@ -3,13 +3,12 @@
 //! Everything here is a cache: Kong may drop a worker's memory when it reloads.
 
 use crate::config::{Issuer, IssuerId};
-use crate::host::SharedData;
 use crate::identity::{Principal, TokenCache};
 use crate::jose::KeyId;
 use crate::keyring::Keyring;
-use crate::quota::{KeySecret, StoreFault};
+use crate::quota::KeySecrets;
 use crate::telemetry::Telemetry;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
@@ -30,8 +29,9 @@ pub struct Worker {
     pub tokens: RefCell<TokenCache<Known>>,
     /// Metric series.
     pub telemetry: Telemetry,
+    /// What keys the hashes in quota keys, by zone.
+    pub key_secrets: KeySecrets,
     issuers: RefCell<BTreeMap<IssuerId, Weak<Issuer>>>,
-    secret: Cell<Option<KeySecret>>,
 }
 
 impl Worker {
@@ -44,18 +44,5 @@ impl Worker {
         issuers.retain(|_, known| known.strong_count() > 0);
         issuers.insert(issuer.id, Rc::downgrade(&issuer));
         issuer
-    }
-
-    /// The node's secret for hashed keys.
-    ///
-    /// # Errors
-    /// [`StoreFault`] when it was not known and shared data did not give it.
-    pub fn key_secret(&self, store: &dyn SharedData, zone: &str) -> Result<KeySecret, StoreFault> {
-        if let Some(secret) = self.secret.get() {
-            return Ok(secret);
-        }
-        let secret = KeySecret::obtain(store, zone)?;
-        self.secret.set(Some(secret));
-        Ok(secret)
     }
 }

@@ -63,7 +63,7 @@ pub(super) fn admit(
 fn charge(config: &Config, quotas: &Quotas, report: &Report, around: &Around<'_>) -> Charge {
     let zone = &config.zones.quota;
     let subjects = Subjects { entity: &config.entity, group: report.granted_by(), principal: report.principal() };
-    let secret = || around.worker.key_secret(around.store, zone);
+    let secret = || around.worker.key_secrets.get(around.store, zone, around.now);
     quota::charge(around.store, quotas, zone, &subjects, report.method(), around.now, secret)
 }
 
