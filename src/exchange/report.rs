@@ -2,7 +2,7 @@
 
 use super::request::Request;
 use super::{Around, Route};
-use crate::config::Quotas;
+use crate::config::{Mode, Quotas};
 use crate::denial::{About, Denial};
 use crate::entity::EntityRef;
 use crate::identity::{Groups, Principal};
@@ -164,6 +164,7 @@ impl Report {
             },
             verdict: Verdict {
                 decision,
+                mode: self.mode(),
                 reason,
                 detail: detail.as_deref(),
                 rule: self.rule.as_deref(),
@@ -179,6 +180,14 @@ impl Report {
         if self.is_counted() {
             let telemetry = &around.worker.telemetry;
             telemetry.decision(around.metrics, self.entity(), self.owner(), self.granted_by(), decision, reason);
+        }
+    }
+
+    /// A route whose configuration was refused denies: it enforces.
+    fn mode(&self) -> &'static str {
+        match self.route.as_ref().map(|route| route.config.policy.mode) {
+            Some(Mode::Shadow) => "shadow",
+            Some(Mode::Enforce) | None => "enforce",
         }
     }
 

@@ -70,6 +70,8 @@ pub struct What<'a> {
 pub struct Verdict<'a> {
     /// `allow`, `deny` or `shadow_deny`.
     pub decision: &'a str,
+    /// The policy's mode, `enforce` or `shadow`.
+    pub mode: &'a str,
     /// Why, in a word.
     pub reason: &'a str,
     /// Why, for people; not what the client was told.
@@ -130,6 +132,7 @@ impl AuditRecord<'_> {
                 path: text(self.what.path),
             },
             decision: self.verdict.decision,
+            mode: self.verdict.mode,
             reason: self.verdict.reason,
             detail: maybe(self.verdict.detail),
             rule: maybe(self.verdict.rule),
@@ -207,6 +210,7 @@ struct Line<'a> {
     who: Option<LineWho<'a>>,
     what: LineWhat<'a>,
     decision: &'a str,
+    mode: &'a str,
     reason: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<Cut<'a>>,
@@ -288,7 +292,13 @@ mod tests {
                 method: "GET",
                 path: "/payments",
             },
-            verdict: Verdict { decision: "allow", reason: "owner", rule: Some("read"), ..Verdict::default() },
+            verdict: Verdict {
+                decision: "allow",
+                mode: "enforce",
+                reason: "owner",
+                rule: Some("read"),
+                ..Verdict::default()
+            },
             quota: vec![Quota { policy: "per-group", window: "1m".into(), remaining: 7 }],
             ..AuditRecord::default()
         };
@@ -297,7 +307,7 @@ mod tests {
             "audit": "backstage-kong", "time": "2025-06-15T15:06:40.123Z",
             "who": {"kind": "agent", "user": "user:default/ada", "agent": "bot", "subject": "ada", "issuer": "i", "groups": ["group:default/payments"]},
             "what": {"entity": "api:default/payments", "route": "payments", "method": "GET", "path": "/payments"},
-            "decision": "allow", "reason": "owner", "rule": "read",
+            "decision": "allow", "mode": "enforce", "reason": "owner", "rule": "read",
             "quota": [{"policy": "per-group", "window": "1m", "remaining": 7}]
         });
         assert_eq!(line, expected);
@@ -313,7 +323,7 @@ mod tests {
                 trace_id: some,
                 who: Some(Who { kind: "agent", user: some, agent: some, client: some, subject: &text, issuer: &text, token_id: some, groups: vec![&text; groups], groups_unknown: true }),
                 what: What { entity: some, route: some, method: &text, path: &text },
-                verdict: Verdict { decision: "shadow_deny", reason: "algorithm_not_allowed", detail: some, rule: some, granted_by: some },
+                verdict: Verdict { decision: "shadow_deny", mode: "enforce", reason: "algorithm_not_allowed", detail: some, rule: some, granted_by: some },
                 quota: vec![Quota { policy: &text, window: text.clone(), remaining: u32::MAX }; 64],
             };
             let line = record.line();
