@@ -67,6 +67,13 @@ pub struct QuotaPolicy {
     pub cost: BTreeMap<String, u32>,
 }
 
+impl QuotaPolicy {
+    /// What a request with this method costs, in units.
+    pub fn cost_of(&self, method: &str) -> u32 {
+        self.cost.get(method).copied().unwrap_or(1)
+    }
+}
+
 /// A limit over a span of time, such as `600/1m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Window {

@@ -72,7 +72,7 @@ impl Report {
     pub(super) fn charged(&mut self, quotas: &Quotas, states: Vec<WindowState>, around: &Around<'_>) {
         if let Some(entity) = self.counted_entity() {
             for policy in &quotas.policies {
-                let units = policy.cost.get(&self.request.method).copied().unwrap_or(1);
+                let units = policy.cost_of(&self.request.method);
                 let telemetry = &around.worker.telemetry;
                 telemetry.quota_charged(around.metrics, entity, self.granted_by(), &policy.name, units);
             }

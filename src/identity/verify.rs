@@ -4,7 +4,7 @@ use super::TokenError;
 use super::claims::{Claims, Names};
 use crate::config::{Algorithm, Audiences, ClaimName, Issuer};
 use crate::host::UnixMillis;
-use crate::jose::{KeyId, KeySet, verify_hmac};
+use crate::jose::{KeyId, KeySet, MAX_KID, verify_hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_compact::UntrustedToken;
@@ -12,9 +12,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::rc::Rc;
 
-/// Longest header part and longest `kid`, in bytes.
+/// Longest header part, in bytes.
 const MAX_HEADER: usize = 4096;
-const MAX_KID: usize = 256;
 
 /// Header parameters that change what a token means (RFC 7515 §4.1.11, RFC 7797 §3). All that name keys or certificates
 /// (`jwk`, `jku`, `x5u`, `x5c`) are left unread.

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 /// Sizes of RSA modulus taken, in bits: below is weak (RFC 7518 §3.3), above costs too much to verify with.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
-/// Longest `kid` in bytes.
-pub(crate) const MAX_KID: usize = 256;
+/// Longest `kid` in bytes, of a key and of a token.
+pub const MAX_KID: usize = 256;
 
 /// Why a key of a set is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

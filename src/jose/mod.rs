@@ -10,6 +10,6 @@ mod key_set;
 pub(crate) mod testing;
 
 pub use algorithm::verify_hmac;
-pub use jwk::SkipReason;
+pub use jwk::{MAX_KID, SkipReason};
 pub use key::{Key, KeyId};
 pub use key_set::{KeySet, KeySetError, MAX_KEY_SET_BYTES, SkippedKey};

@@ -37,11 +37,6 @@ impl Keyring {
         let set = || Rc::new(RemoteKeySet::new(zone, issuer, remote.clone()));
         self.sets.borrow_mut().entry((issuer.to_owned(), remote.clone())).or_insert_with(set).clone()
     }
-
-    /// All sets, for the refresh tick.
-    pub fn all(&self) -> Vec<Rc<RemoteKeySet>> {
-        self.sets.borrow().values().cloned().collect()
-    }
 }
 
 /// One key set of one provider.

@@ -56,7 +56,7 @@ fn accounts<'a>(
         key: key(zone, subjects.entity, policy, subject, secret.as_ref()),
         policy: policy.name.as_str(),
         windows: subjects.windows(policy).to_vec(),
-        cost: policy.cost.get(method).copied().unwrap_or(1),
+        cost: policy.cost_of(method),
         now,
     };
     Ok(named.iter().map(account).collect())

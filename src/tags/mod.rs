@@ -4,7 +4,7 @@ mod baggage;
 mod strip;
 
 pub use baggage::baggage;
-pub use strip::{FAMILY, KONG_FAMILY, strip_list};
+pub use strip::strip_list;
 
 use crate::config::{Config, ConsumerHeaders, Credentials};
 use crate::host::RequestHeaders;

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 
 /// The filter's own tags.
-pub const FAMILY: [&str; 5] =
+const FAMILY: [&str; 5] =
     ["x-backstage-entity-ref", "x-backstage-owner", "x-backstage-user", "x-backstage-groups", "x-backstage-agent"];
 
 /// What Kong's authentication plugins tell upstreams.
-pub const KONG_FAMILY: [&str; 6] = [
+const KONG_FAMILY: [&str; 6] = [
     "x-consumer-id",
     "x-consumer-custom-id",
     "x-consumer-username",
