@@ -23,6 +23,8 @@ pub enum Denial {
     Token(TokenError),
     /// The issuer's keys are not to be had.
     KeysUnavailable {
+        /// Whether there were some, which are too old by now.
+        had_keys: bool,
         /// When to try again.
         retry_after_seconds: u32,
     },
@@ -81,7 +83,8 @@ impl Denial {
         match self {
             Self::Credential(error) => error.name(),
             Self::Token(error) => error.name(),
-            Self::KeysUnavailable { .. } => "keys_unavailable",
+            Self::KeysUnavailable { had_keys: true, .. } => "keys_stale",
+            Self::KeysUnavailable { had_keys: false, .. } => "keys_unavailable",
             Self::Policy(denial) => denial.name(),
             Self::QuotaExhausted { .. } => "quota_exceeded",
             Self::QuotaStore(_) => "quota_store",
@@ -172,9 +175,11 @@ impl Denial {
 
     fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::KeysUnavailable { retry_after_seconds } => Some(*retry_after_seconds),
+            Self::KeysUnavailable { retry_after_seconds, .. } => Some(*retry_after_seconds),
             Self::QuotaExhausted { states, .. } => Some(quota::fields::retry_after_seconds(states)),
-            Self::QuotaStore(_) | Self::Configuration => Some(RETRY_FAULT_SECONDS),
+            Self::QuotaStore(_) | Self::Configuration | Self::Policy(PolicyDenial::GroupsUnavailable) => {
+                Some(RETRY_FAULT_SECONDS)
+            }
             Self::Credential(_) | Self::Token(_) | Self::Policy(_) => None,
         }
     }
@@ -231,6 +236,10 @@ fn policy(denial: PolicyDenial) -> Public {
             "Your token does not list your groups, probably because there are too many. Ask your identity team to limit the groups in it.",
             None,
         ),
+        PolicyDenial::GroupsUnavailable => unavailable(
+            denial.name(),
+            "Your groups are not to be had right now because the issuer of your token does not tell them.",
+        ),
         PolicyDenial::AgentDenied => forbidden(denial.name(), "Agents may not call this API.", None),
         PolicyDenial::AgentReadOnly => forbidden(denial.name(), "Agents may only read this API.", None),
         PolicyDenial::AmbiguousPath => Public {
@@ -283,7 +292,7 @@ mod tests {
             ),
             (Denial::Token(TokenError::Expired), 401, "invalid_token", Some("Bearer error=\"invalid_token\"")),
             (Denial::Token(TokenError::MissingScope("a b".into())), 403, "insufficient_scope", Some("scope=\"a b\"")),
-            (Denial::KeysUnavailable { retry_after_seconds: 3 }, 503, "keys_unavailable", None),
+            (Denial::KeysUnavailable { had_keys: false, retry_after_seconds: 3 }, 503, "keys_unavailable", None),
             (Denial::Policy(PolicyDenial::CredentialsRequired), 401, "credentials_required", Some("Bearer")),
             (Denial::Policy(PolicyDenial::NotAllowed), 403, "not_allowed", None),
             (Denial::Policy(PolicyDenial::AmbiguousPath), 400, "ambiguous_path", None),

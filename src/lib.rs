@@ -3,7 +3,7 @@
 //! The crate is a pure core and one thin adapter. Arrows point one way:
 //!
 //! ```text
-//! filter → exchange → identity, ownership, policy, quota, tags, telemetry, denial → config, jose, entity, path, record, host
+//! filter → exchange → identity, ownership, policy, quota, tags, telemetry, denial → config, jose, entity, path, record, http, host
 //! ```
 //!
 //! Only [`filter`] knows `proxy_wasm`; without the `host` feature the crate builds without it. Nothing in the core reads
@@ -13,11 +13,13 @@
 
 pub mod config;
 pub mod denial;
+mod digest;
 pub mod entity;
 pub mod exchange;
 #[cfg(feature = "host")]
 mod filter;
 pub mod host;
+pub mod http;
 pub mod identity;
 pub mod jose;
 pub mod keyring;

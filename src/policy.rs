@@ -2,7 +2,7 @@
 
 use crate::config::{AgentAccess, Allow, Config, Method, PrincipalKind, Rule};
 use crate::entity::EntityRef;
-use crate::identity::{Groups, Principal};
+use crate::identity::{Groups, GroupsUnknown, Principal};
 use crate::path::{PathProblem, RequestPath};
 
 /// What the rules say of a request.
@@ -56,6 +56,8 @@ pub enum PolicyDenial {
     NotAllowed,
     /// The rule asks for groups and the token's are not known.
     GroupsUnknown,
+    /// The rule asks for groups and the issuer, who was asked for them, did not tell.
+    GroupsUnavailable,
     /// Agents may not call this route.
     AgentDenied,
     /// Agents may only read here.
@@ -86,6 +88,7 @@ impl PolicyDenial {
             Self::NoRule => "no_rule",
             Self::NotAllowed => "not_allowed",
             Self::GroupsUnknown => "groups_unknown",
+            Self::GroupsUnavailable => "groups_unavailable",
             Self::AgentDenied => "agent_denied",
             Self::AgentReadOnly => "agent_read_only",
             Self::AmbiguousPath => "ambiguous_path",
@@ -178,9 +181,10 @@ fn judge(config: &Config, rule: &Rule, principal: Option<&Principal>) -> Outcome
     }
     Outcome::Denied(match principal {
         None => PolicyDenial::CredentialsRequired,
-        Some(principal) if matches!(principal.groups, Groups::Unknown(_)) && asks_for_groups(rule) => {
-            PolicyDenial::GroupsUnknown
-        }
+        Some(Principal { groups: Groups::Unknown(why), .. }) if asks_for_groups(rule) => match why {
+            GroupsUnknown::Unavailable => PolicyDenial::GroupsUnavailable,
+            GroupsUnknown::Overflow | GroupsUnknown::Malformed | GroupsUnknown::TooMany => PolicyDenial::GroupsUnknown,
+        },
         Some(_) => PolicyDenial::NotAllowed,
     })
 }

@@ -7,8 +7,8 @@
 //! "BK" │ format, 1 byte │ key length, 2 bytes │ key │ payload │ first 8 bytes of SHA-256 over all before
 //! ```
 
+use crate::digest::digest;
 use crate::host::{Expect, SharedData, StoreFailed};
-use sha2::{Digest, Sha256};
 
 /// Marks a sealed value; its last byte is the version of the envelope.
 const MAGIC: &[u8] = b"BK\x01";
@@ -75,7 +75,7 @@ pub fn seal(key: &str, payload: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(&key_len.to_be_bytes());
     bytes.extend_from_slice(key.as_bytes());
     bytes.extend_from_slice(payload);
-    let checksum = checksum(&bytes);
+    let checksum: [u8; CHECKSUM] = digest(&[&bytes]);
     bytes.extend_from_slice(&checksum);
     bytes
 }
@@ -94,21 +94,13 @@ pub fn open<'a>(key: &str, bytes: &'a [u8]) -> Opened<'a> {
 
 fn whole(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let (body, stored) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
-    if checksum(body) != stored {
+    if digest::<CHECKSUM>(&[body]) != stored {
         return None;
     }
     let rest = body.strip_prefix(MAGIC)?;
     let (key_len, rest) = rest.split_first_chunk()?;
     let (key, payload) = rest.split_at_checked(usize::from(u16::from_be_bytes(*key_len)))?;
     Some((std::str::from_utf8(key).ok()?, payload))
-}
-
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
-    let mut checksum = [0; CHECKSUM];
-    for (to, from) in checksum.iter_mut().zip(Sha256::digest(bytes)) {
-        *to = from;
-    }
-    checksum
 }
 
 #[cfg(test)]

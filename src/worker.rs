@@ -32,6 +32,8 @@ pub struct Worker {
     /// What keys the hashes in quota keys, by zone.
     pub key_secrets: KeySecrets,
     issuers: RefCell<BTreeMap<IssuerId, Weak<Issuer>>>,
+    /// The last day on which this worker warned of an issuer's keys.
+    warned: RefCell<BTreeMap<IssuerId, u64>>,
 }
 
 impl Worker {
@@ -44,5 +46,15 @@ impl Worker {
         issuers.retain(|_, known| known.strong_count() > 0);
         issuers.insert(issuer.id, Rc::downgrade(&issuer));
         issuer
+    }
+
+    /// The issuers that some route uses.
+    pub fn issuers_in_use(&self) -> Vec<Rc<Issuer>> {
+        self.issuers.borrow().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Whether this worker has not yet warned of an issuer on a day.
+    pub fn warns_first(&self, issuer: IssuerId, day: u64) -> bool {
+        self.warned.borrow_mut().insert(issuer, day) != Some(day)
     }
 }

@@ -207,11 +207,11 @@ fn fill(schema: &Value, value: &mut Value) {
         return;
     };
     for (name, property) in properties {
-        // What goes with a part that is not used stays out: `quotas` as a whole is optional and has no defaults of its own.
+        // What goes with a part that is not used stays out: `quotas` as a whole is optional, for it has settings without a default.
         let absent = !members.contains_key(name);
         if let Some(default) = property.get("default").filter(|_| absent) {
             members.insert(name.clone(), default.clone());
-        } else if absent && property.get("properties").is_some() && !matches!(name.as_str(), "quotas" | "jwks") {
+        } else if absent && property.get("properties").is_some() && property.get("required").is_none() {
             members.insert(name.clone(), Value::Object(serde_json::Map::new()));
         }
         if let Some(member) = members.get_mut(name) {

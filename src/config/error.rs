@@ -53,6 +53,9 @@ pub enum Problem {
     /// Something that another setting asks for is missing.
     #[error("{0}")]
     Missing(&'static str),
+    /// Something that the issuer's preset cannot know is missing.
+    #[error("is missing; {0}")]
+    Needed(String),
     /// Settings that exclude each other.
     #[error("{0}")]
     Conflict(&'static str),

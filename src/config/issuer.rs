@@ -1,6 +1,8 @@
 //! Issuers: whose tokens count, how they are verified, and what their claims mean in Backstage.
 
 use crate::entity::EntityRef;
+use crate::http::Endpoint;
+use crate::jose::{KeySet, Life};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -120,6 +122,10 @@ pub struct Issuer {
     pub default_kind: super::PrincipalKind,
     /// Which claims say who the caller is.
     pub claims: ClaimNames,
+    /// Whether a token must name its client: the access tokens of some providers do and their ID tokens do not.
+    pub client_required: bool,
+    /// Where groups come from when a token has none.
+    pub userinfo: Option<Userinfo>,
     /// How a user claim becomes a `user:` ref.
     pub users: UserMapping,
     /// How group claims become `group:` refs.
@@ -147,26 +153,84 @@ pub enum Audiences {
 /// Where an issuer's keys come from.
 pub enum KeySource {
     /// A key set in the configuration itself.
-    Inline(crate::jose::KeySet),
-    /// A shared secret, for HMAC.
-    Secret(Vec<u8>),
+    Inline(KeySet),
+    /// Shared secrets, for HMAC.
+    Secrets(Vec<Secret>),
     /// A key set that the provider serves.
     Remote(RemoteKeys),
+}
+
+impl KeySource {
+    /// The keys of the configuration itself, each as a message names it, with the dates that it ends by. A provider's own
+    /// keys have none: rotating them is the provider's work.
+    pub fn lives(&self) -> Vec<(String, Life)> {
+        let named = |(index, (kid, life)): (usize, (Option<&str>, Life))| {
+            (kid.map_or_else(|| format!("key {index}"), |kid| format!("key {index} (kid {kid:?})")), life)
+        };
+        match self {
+            Self::Inline(keys) => keys.lives().enumerate().map(named).collect(),
+            Self::Secrets(secrets) => {
+                secrets.iter().map(|secret| (secret.kid.as_deref(), secret.life)).enumerate().map(named).collect()
+            }
+            Self::Remote(_) => Vec::new(),
+        }
+    }
+}
+
+/// A shared secret.
+pub struct Secret {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Its `kid`; without one it may be meant by any token.
+    pub kid: Option<String>,
+    /// Until when it counts.
+    pub life: Life,
 }
 
 /// A key set that the provider serves.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RemoteKeys {
-    /// `https` or `http`, from the URI.
-    pub scheme: String,
-    /// Host and port of the URI: what `:authority` says, and the name that TLS verifies.
-    pub authority: String,
-    /// Path and query of the URI.
-    pub path: String,
-    /// Where the proxy connects, verbatim: `host:port` in Kong, a cluster name in Envoy.
-    pub upstream: String,
+    /// Where.
+    pub source: RemoteSource,
     /// How often and how long.
     pub fetch: FetchSettings,
+}
+
+/// Where a provider serves its keys.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RemoteSource {
+    /// Here.
+    Jwks(Endpoint),
+    /// Where the provider's metadata says (OpenID Connect Discovery §4).
+    Discovery {
+        /// The metadata.
+        document: Endpoint,
+        /// Where the proxy connects for a `jwks_uri` that is on another host than the metadata. Without it such a URI is
+        /// refused: a document does not choose whom the gateway calls.
+        jwks_upstream: Option<String>,
+    },
+}
+
+impl RemoteSource {
+    /// What is asked first.
+    pub fn endpoint(&self) -> &Endpoint {
+        match self {
+            Self::Jwks(endpoint) | Self::Discovery { document: endpoint, .. } => endpoint,
+        }
+    }
+}
+
+/// Where groups come from when a token has none: an endpoint that is asked with the caller's own token, once a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Userinfo {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// The groups in its answer.
+    pub groups: ClaimName,
+    /// The subject in its answer, which must be the token's `sub` (OpenID Connect Core §5.3.2).
+    pub subject: ClaimName,
+    /// How long a request waits for it.
+    pub timeout: Duration,
 }
 
 /// How a key set is fetched and kept.
@@ -193,12 +257,14 @@ pub struct ClaimNames {
     pub user: ClaimName,
     /// The groups; `groups` unless configured (`ent` where the issuer is a Backstage).
     pub groups: ClaimName,
-    /// The OAuth client; `azp`, then `client_id`, unless configured.
-    pub client: Option<ClaimName>,
+    /// The OAuth client: the first of these that is there; `azp`, then `client_id`, unless configured.
+    pub client: Vec<ClaimName>,
     /// The agent that acts for the user; `/act/sub` (RFC 8693 §4.1) unless configured.
     pub agent: ClaimName,
-    /// A claim whose presence makes the caller a service.
-    pub service: Option<ClaimName>,
+    /// What makes the caller a service: a claim that is there or, with a value, is equal to it or holds it.
+    pub service: Option<(ClaimName, Option<serde_json::Value>)>,
+    /// The audience; `aud` unless configured (Amazon Cognito's access tokens have `client_id` in its place).
+    pub audience: ClaimName,
 }
 
 /// How a provider's name becomes a name in the catalog.
@@ -210,6 +276,8 @@ pub enum NameTransform {
     KebabCase,
     /// What follows the last `/`, then as it is.
     LastPathSegment,
+    /// What stands before the last `@`, then as it is.
+    EmailLocalPart,
     /// Backstage's Microsoft Graph provider: lower case, every other character `_`.
     MsGraph,
 }
@@ -234,6 +302,8 @@ pub struct GroupMapping {
     pub transform: Option<NameTransform>,
     /// Namespace of transformed groups.
     pub namespace: String,
+    /// Entries from which on the provider is known to cut the list in silence, so that it counts as unknown.
+    pub limit: Option<usize>,
     /// Whether a claim value that already is a full entity ref is taken as it is, kind and namespace included.
     pub entity_refs: bool,
 }

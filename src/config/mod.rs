@@ -13,7 +13,7 @@ mod raw;
 pub use error::{ConfigError, Problem};
 pub use issuer::{
     Algorithm, Audiences, ClaimName, ClaimNames, FetchSettings, GroupMapping, Issuer, IssuerId, KeySource,
-    NameTransform, RemoteKeys, UserMapping,
+    NameTransform, RemoteKeys, RemoteSource, Secret, UserMapping, Userinfo,
 };
 pub use policy::{AgentAccess, Allow, Method, Mode, Policy, PrincipalKind, Rule};
 pub use quota::{Per, QuotaPolicy, Quotas, StoreFault, Window, WindowProblem};

@@ -2,16 +2,19 @@
 
 use super::report::Report;
 use super::request::Request;
-use super::{Around, Effect, Exchange, Route, State, admit, deny, keys_fetched};
-use crate::config::KeySource;
+use super::userinfo::AwaitingUserinfo;
+use super::{Around, Effect, Exchange, Route, State, admit, deny, fetch_answered};
+use crate::config::{Issuer, KeySource};
 use crate::denial::Denial;
-use crate::host::RequestHeaders;
+use crate::host::{RequestHeaders, UnixMillis};
+use crate::http::Reply;
 use crate::identity::{Keys, TokenError, Unverified, Verified, find_credential};
 use crate::jose::KeySet;
-use crate::keyring::{Fetch, NotNow, RemoteKeySet, Want};
+use crate::keyring::{Fetch, RemoteKeySet, Want};
 use crate::ownership;
 use crate::worker::Known;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A request whose token needs a key that is not here yet.
 pub(super) struct AwaitingKeys {
@@ -50,28 +53,31 @@ pub(super) fn identify(
     match seek(route, &unverified, around) {
         Sought::Verified(verified) => welcome(route, request, token, verified, around, headers),
         Sought::Denied(denial) => deny(Report::new(route, request), denial, around),
-        Sought::Fetch(fetch) => {
-            let remote = fetch.set().remote().clone();
-            let awaiting = AwaitingKeys { route: route.clone(), request, token, unverified, fetch };
-            (Exchange(State::AwaitingKeys(Box::new(awaiting))), Effect::FetchKeys(remote))
-        }
+        Sought::Fetch(fetch) => AwaitingKeys { route: route.clone(), request, token, unverified, fetch }.ask(),
     }
 }
 
 impl AwaitingKeys {
-    pub(super) fn keys_arrived(
+    fn ask(self) -> (Exchange, Effect) {
+        let call = self.fetch.call();
+        (Exchange(State::AwaitingKeys(Box::new(self))), Effect::Dispatch(call))
+    }
+
+    pub(super) fn answered(
         self,
         around: &Around<'_>,
         headers: &dyn RequestHeaders,
-        body: Option<&[u8]>,
+        reply: Option<&Reply>,
     ) -> (Exchange, Effect) {
         let Self { route, request, token, unverified, fetch } = self;
         let set = fetch.set().clone();
-        keys_fetched(fetch, around, body);
+        if let Some(fetch) = fetch_answered(fetch, around, reply) {
+            return Self { route, request, token, unverified, fetch }.ask();
+        }
         let verified = match set.current(around.store, around.now) {
-            None => Err(unavailable(&set)),
-            Some(keys) => unverified.verify(Keys::Set(&keys)).map_err(|error| match error {
-                TokenError::NoKey if set.is_down() => unavailable(&set),
+            None => Err(unavailable(&set, set.remote().fetch.cooldown, around)),
+            Some(keys) => unverified.verify(Keys::Set(&keys), around.now).map_err(|error| match error {
+                TokenError::NoKey if set.is_down() => unavailable(&set, set.remote().fetch.cooldown, around),
                 error => Denial::Token(error),
             }),
         };
@@ -96,8 +102,8 @@ fn recall(route: &Route, token: &str, around: &Around<'_>) -> Option<Rc<Known>> 
 fn seek(route: &Route, unverified: &Unverified, around: &Around<'_>) -> Sought {
     let issuer = unverified.issuer();
     let outcome = match (&issuer.keys, route.key_set(issuer.id)) {
-        (KeySource::Inline(keys), _) => unverified.verify(Keys::Set(keys)),
-        (KeySource::Secret(secret), _) => unverified.verify(Keys::Secret(secret)),
+        (KeySource::Inline(keys), _) => unverified.verify(Keys::Set(keys), around.now),
+        (KeySource::Secrets(secrets), _) => unverified.verify(Keys::Secrets(secrets), around.now),
         (KeySource::Remote(_), Some(set)) => return seek_remote(set, unverified, around),
         // A remote issuer has its set from the day the route was made; without one, no key fits.
         (KeySource::Remote(_), None) => Err(TokenError::NoKey),
@@ -106,43 +112,45 @@ fn seek(route: &Route, unverified: &Unverified, around: &Around<'_>) -> Sought {
 }
 
 fn seek_remote(set: &Rc<RemoteKeySet>, unverified: &Unverified, around: &Around<'_>) -> Sought {
-    let fetch = |want| set.request_fetch(around.store, around.now, want);
-    let Some(keys) = set.current(around.store, around.now) else {
-        return fetch(Want::NoKeys).map_or_else(|not_now| Sought::Denied(later(not_now)), Sought::Fetch);
-    };
-    if set.is_overdue(around.now)
-        && let Ok(fetch) = fetch(Want::Refresh)
+    let verify = |keys: &KeySet| unverified.verify(Keys::Set(keys), around.now);
+    let known = set.current(around.store, around.now);
+    if !set.is_overdue(around.now)
+        && let Some(outcome) = known.as_deref().map(verify).filter(|outcome| !matches!(outcome, Err(TokenError::NoKey)))
     {
-        return Sought::Fetch(fetch);
+        return outcome.map_or_else(|error| Sought::Denied(Denial::Token(error)), Sought::Verified);
     }
-    let verify = |keys: &Rc<KeySet>| unverified.verify(Keys::Set(keys));
-    // A key that this worker does not know may be one that another has fetched already.
-    let newer = || set.newest(around.store, around.now).filter(|newest| !Rc::ptr_eq(newest, &keys));
-    let verified = match verify(&keys) {
-        Err(TokenError::NoKey) => newer().map_or(Err(TokenError::NoKey), |newer| verify(&newer)),
-        verified => verified,
+    // What this worker does not know may be known to another: a set, a key, a fetch that runs.
+    let newest = set.newest(around.store, around.now);
+    let outcome = newest.as_deref().map(verify);
+    let want = match &outcome {
+        None => Want::NoKeys,
+        Some(Err(TokenError::NoKey)) => Want::UnknownKey,
+        Some(_) => Want::Refresh,
     };
-    match verified {
-        Ok(verified) => Sought::Verified(verified),
-        Err(TokenError::NoKey) => match fetch(Want::UnknownKey) {
-            Ok(fetch) => Sought::Fetch(fetch),
-            Err(not_now) if not_now.provider_down => Sought::Denied(later(not_now)),
-            Err(_) => Sought::Denied(Denial::Token(TokenError::NoKey)),
-        },
-        Err(error) => Sought::Denied(Denial::Token(error)),
+    if want != Want::Refresh || set.is_overdue(around.now) {
+        match (set.request_fetch(around.store, around.now, want), want) {
+            (Ok(fetch), _) => return Sought::Fetch(fetch),
+            (Err(not_now), Want::NoKeys) => return Sought::Denied(unavailable(set, not_now.retry_after, around)),
+            (Err(not_now), Want::UnknownKey) if not_now.provider_down => {
+                return Sought::Denied(unavailable(set, not_now.retry_after, around));
+            }
+            (Err(_), Want::UnknownKey | Want::Refresh) => {}
+        }
+    }
+    outcome
+        .unwrap_or(Err(TokenError::NoKey))
+        .map_or_else(|error| Sought::Denied(Denial::Token(error)), Sought::Verified)
+}
+
+fn unavailable(set: &RemoteKeySet, retry_after: Duration, around: &Around<'_>) -> Denial {
+    let seconds = retry_after.as_millis().div_ceil(1000).max(1);
+    Denial::KeysUnavailable {
+        had_keys: set.age(around.now).is_some(),
+        retry_after_seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
     }
 }
 
-fn later(not_now: NotNow) -> Denial {
-    let seconds = not_now.retry_after.as_millis().div_ceil(1000).max(1);
-    Denial::KeysUnavailable { retry_after_seconds: u32::try_from(seconds).unwrap_or(u32::MAX) }
-}
-
-fn unavailable(set: &RemoteKeySet) -> Denial {
-    later(NotNow { retry_after: set.remote().fetch.cooldown, provider_down: true })
-}
-
-/// A token has held: its caller is remembered until the token ends.
+/// A token has held. Its groups may have to be asked for; then its caller is remembered until the token ends.
 fn welcome(
     route: &Rc<Route>,
     request: Request,
@@ -151,12 +159,37 @@ fn welcome(
     around: &Around<'_>,
     headers: &dyn RequestHeaders,
 ) -> (Exchange, Effect) {
-    let (issuer, key, expires) = (verified.issuer.id, verified.key, verified.expires);
+    let (expires, key) = (verified.expires, verified.key);
+    let issuer = verified.issuer.clone();
     let principal = match ownership::principal(verified) {
         Ok(principal) => principal,
         Err(error) => return deny(Report::new(route, request), Denial::Token(error), around),
     };
-    let known = Rc::new(Known { principal, key });
-    around.worker.tokens.borrow_mut().insert(token, issuer, around.now, expires, known.clone());
-    admit::admit(route, request, Some(known), around, headers)
+    let known = Known { principal, key };
+    let newcomer = Newcomer { route: route.clone(), request, token, issuer: issuer.clone(), known, expires };
+    match AwaitingUserinfo::needed(&issuer, &newcomer.known) {
+        Some(userinfo) => AwaitingUserinfo::ask(userinfo, newcomer),
+        None => newcomer.remember(around, headers),
+    }
+}
+
+/// A caller whose token has just been verified.
+pub(super) struct Newcomer {
+    pub route: Rc<Route>,
+    pub request: Request,
+    pub token: String,
+    pub issuer: Rc<Issuer>,
+    pub known: Known,
+    /// Until when it is remembered.
+    pub expires: UnixMillis,
+}
+
+impl Newcomer {
+    pub(super) fn remember(self, around: &Around<'_>, headers: &dyn RequestHeaders) -> (Exchange, Effect) {
+        let known = Rc::new(self.known);
+        let mut tokens = around.worker.tokens.borrow_mut();
+        tokens.insert(self.token, self.issuer.id, around.now, self.expires, known.clone());
+        drop(tokens);
+        admit::admit(&self.route, self.request, Some(known), around, headers)
+    }
 }

@@ -1,8 +1,11 @@
 //! One request, as a state machine: events in, effects out.
 //!
 //! ```text
-//! begin ──► AwaitingKeys ──keys_arrived──► Admitted | Denied
-//!   └──────────────────────────────────► Admitted | Denied ──finished──► ∎
+//!           ┌─answered─┐
+//!           ▼          │
+//! begin ──► AwaitingKeys ──answered──► AwaitingUserinfo ──answered──┐
+//!   │            └──────────answered──────────┐                     │
+//!   └─────────────────────────────────────────┴► Admitted | Denied ◄┘ ──finished──► ∎
 //! ```
 //!
 //! Each state is a struct named for what it awaits. The adapter carries effects out and decides nothing.
@@ -11,19 +14,23 @@ mod admit;
 mod identify;
 mod report;
 mod request;
+mod rotation;
 mod route;
+mod upkeep;
+mod userinfo;
 
 pub use route::Route;
+pub use upkeep::{fetch_answered, tick};
 
-use crate::config::RemoteKeys;
 use crate::denial::Denial;
 use crate::host::{Metrics, RequestHeaders, SharedData, UnixMillis};
-use crate::keyring::Fetch;
+use crate::http::{Call, Reply};
 use crate::worker::Worker;
 use identify::AwaitingKeys;
 use report::Report;
 use request::Request;
 use std::rc::Rc;
+use userinfo::AwaitingUserinfo;
 
 /// The world around an event.
 pub struct Around<'a> {
@@ -42,6 +49,7 @@ pub struct Exchange(State);
 
 enum State {
     AwaitingKeys(Box<AwaitingKeys>),
+    AwaitingUserinfo(Box<AwaitingUserinfo>),
     Admitted(Admitted),
     Denied(Report),
 }
@@ -57,8 +65,8 @@ struct Admitted {
 pub enum Effect {
     /// Change the request and let it pass.
     Forward(Forward),
-    /// Fetch a key set, hold the request, and report what comes as [`Exchange::keys_arrived`].
-    FetchKeys(RemoteKeys),
+    /// Make a call, hold the request, and report what comes as [`Exchange::answered`].
+    Dispatch(Call),
     /// Answer in the upstream's place.
     Answer(Answer),
     /// Nothing: the request is settled and stays as it is.
@@ -106,27 +114,12 @@ pub fn refuse_misconfigured(around: &Around<'_>, headers: &dyn RequestHeaders) -
     deny(Report::without_route(request), Denial::Configuration, around)
 }
 
-/// A key set that a tick asked for has come, or not (`None`).
-pub fn keys_fetched(fetch: Fetch, around: &Around<'_>, body: Option<&[u8]>) {
-    let set = fetch.set().clone();
-    let result = fetch.finish(around.store, around.now, body);
-    around.worker.telemetry.key_fetch(around.metrics, set.issuer(), result, set.age(around.now));
-    around.worker.telemetry.key_store_faults(around.metrics, set.take_store_faults());
-    if result != crate::keyring::FetchResult::Fetched {
-        log::warn!("keys of issuer {} from {}: {}", set.issuer(), set.remote().upstream, result.name());
-    }
-}
-
 impl Exchange {
-    /// The key set that [`Effect::FetchKeys`] asked for has come, or not (`None`).
-    pub fn keys_arrived(
-        self,
-        around: &Around<'_>,
-        headers: &dyn RequestHeaders,
-        body: Option<&[u8]>,
-    ) -> (Self, Effect) {
+    /// The answer to the call of [`Effect::Dispatch`] has come, or none will (`None`).
+    pub fn answered(self, around: &Around<'_>, headers: &dyn RequestHeaders, reply: Option<&Reply>) -> (Self, Effect) {
         match self.0 {
-            State::AwaitingKeys(awaiting) => awaiting.keys_arrived(around, headers, body),
+            State::AwaitingKeys(awaiting) => awaiting.answered(around, headers, reply),
+            State::AwaitingUserinfo(awaiting) => awaiting.answered(around, headers, reply),
             State::Admitted(_) | State::Denied(_) => (self, Effect::Nothing),
         }
     }
@@ -135,14 +128,14 @@ impl Exchange {
     pub fn response_headers(&self) -> &[(&'static str, String)] {
         match &self.0 {
             State::Admitted(admitted) => &admitted.response_headers,
-            State::AwaitingKeys(_) | State::Denied(_) => &[],
+            State::AwaitingKeys(_) | State::AwaitingUserinfo(_) | State::Denied(_) => &[],
         }
     }
 
     /// The answer is out, or the client is gone (`None`).
     pub fn finished(self, around: &Around<'_>, status: Option<u16>) {
         match self.0 {
-            State::AwaitingKeys(_) => {}
+            State::AwaitingKeys(_) | State::AwaitingUserinfo(_) => {}
             State::Admitted(Admitted { report, .. }) | State::Denied(report) => report.finished(around, status),
         }
     }

@@ -1,8 +1,8 @@
 //! A route: its configuration, and its share of what the worker keeps for all routes.
 
-use super::Around;
-use crate::config::{Config, IssuerId, KeySource};
-use crate::keyring::{Fetch, RemoteKeySet};
+use crate::config::{Config, Issuer, IssuerId, KeySource};
+use crate::jose::Life;
+use crate::keyring::RemoteKeySet;
 use crate::worker::Worker;
 use std::rc::Rc;
 
@@ -13,6 +13,7 @@ pub struct Route {
     pub(super) issuer_ids: Vec<IssuerId>,
     /// The remote key set of each issuer, in their order; `None` where keys are in the configuration.
     key_sets: Vec<Option<Rc<RemoteKeySet>>>,
+    needs_upkeep: bool,
 }
 
 impl Route {
@@ -21,32 +22,24 @@ impl Route {
         for issuer in &mut config.issuers {
             *issuer = worker.share_issuer(issuer.clone());
         }
-        let key_sets = config
+        let key_sets: Vec<_> = config
             .issuers
             .iter()
             .map(|issuer| match &issuer.keys {
                 KeySource::Remote(remote) => Some(worker.keyring.set(&config.zones.keys, &issuer.issuer, remote)),
-                KeySource::Inline(_) | KeySource::Secret(_) => None,
+                KeySource::Inline(_) | KeySource::Secrets(_) => None,
             })
             .collect();
         let issuer_ids = config.issuers.iter().map(|issuer| issuer.id).collect();
-        Rc::new(Self { config, issuer_ids, key_sets })
+        let ages = |life: &Life| life.rotate_by.is_some() || life.not_after.is_some();
+        let has_aging = |issuer: &Rc<Issuer>| issuer.keys.lives().iter().any(|(_, life)| ages(life));
+        let needs_upkeep = key_sets.iter().any(Option::is_some) || config.issuers.iter().any(has_aging);
+        Rc::new(Self { config, issuer_ids, key_sets, needs_upkeep })
     }
 
-    /// Whether any issuer's keys have to be fetched.
-    pub fn has_remote_keys(&self) -> bool {
-        self.key_sets.iter().any(Option::is_some)
-    }
-
-    /// The sets that this worker should fetch ahead of age; each is asked for once a node.
-    pub fn tick(&self, around: &Around<'_>) -> Vec<Fetch> {
-        let sets = self.key_sets.iter().flatten();
-        sets.filter_map(|set| {
-            let fetch = set.refresh(around.store, around.now);
-            around.worker.telemetry.key_set_age(around.metrics, set.issuer(), set.age(around.now));
-            fetch
-        })
-        .collect()
+    /// Whether anything is to be done beside requests: keys that a provider serves, or keys that age.
+    pub fn needs_upkeep(&self) -> bool {
+        self.needs_upkeep
     }
 
     /// The remote key set of the issuer with this id.

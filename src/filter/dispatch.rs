@@ -1,36 +1,37 @@
-//! Calls to providers.
+//! Calls to other servers.
 
-use crate::config::RemoteKeys;
-use crate::jose::MAX_KEY_SET_BYTES;
+use crate::http::{Call, Reply};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType};
 
-/// Asks a provider for its key set; the answer comes under the token returned. `None` when the host does not take the call,
-/// for instance because it does not know the upstream.
-pub(super) fn fetch_keys(remote: &RemoteKeys) -> Option<u32> {
-    let headers = vec![
+/// Makes a call; the answer comes under the token returned. `None` when the host does not take the call, for instance
+/// because it does not know the upstream.
+pub(super) fn send(call: &Call) -> Option<u32> {
+    let mut headers = vec![
         (":method", "GET"),
-        (":scheme", remote.scheme.as_str()),
-        (":authority", remote.authority.as_str()),
-        (":path", remote.path.as_str()),
-        ("accept", "application/jwk-set+json, application/json"),
+        (":scheme", call.to.scheme.as_str()),
+        (":authority", call.to.authority.as_str()),
+        (":path", call.to.path.as_str()),
+        ("accept", "application/json"),
     ];
-    hostcalls::dispatch_http_call(&remote.upstream, headers, None, Vec::new(), remote.fetch.timeout).ok()
+    headers.extend(call.authorization.as_deref().map(|credential| ("authorization", credential)));
+    hostcalls::dispatch_http_call(&call.to.upstream, headers, None, Vec::new(), call.timeout).ok()
 }
 
-/// The body of the answer at hand if it is a 200. One byte more than a key set may have is read, so that a larger one is seen
-/// to be too large.
+/// The answer at hand. Of its body one byte more than `limit` is read, so that a longer one is seen to be too long.
 ///
 /// An answer without headers is a failure, and nothing may be read of it: Envoy has no map then, which the SDK takes for a
 /// reason to panic.
-pub(super) fn keys(headers: usize, body_size: usize) -> Option<Vec<u8>> {
+pub(super) fn reply(headers: usize, body_size: usize, limit: usize) -> Option<Reply> {
     if headers == 0 {
         return None;
     }
-    let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok().flatten()?;
-    if status != b"200" || body_size == 0 {
-        return None;
-    }
-    let size = body_size.min(MAX_KEY_SET_BYTES + 1);
-    hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok().flatten()
+    let header = |name| hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten();
+    let text = |name| header(name).and_then(|value| String::from_utf8(value).ok());
+    let status = text(":status")?.parse().ok()?;
+    let body = match body_size.min(limit.saturating_add(1)) {
+        0 => Vec::new(),
+        size => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok().flatten().unwrap_or_default(),
+    };
+    Some(Reply { status, cache_control: text("cache-control"), body })
 }

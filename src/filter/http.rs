@@ -1,7 +1,7 @@
 //! One request: callbacks in, effects out.
 
-use super::dispatch;
-use super::vm::{around, is_kong, request_headers};
+use super::vm::{self, around, is_kong, request_headers};
+use super::{dispatch, ticker};
 use crate::exchange::{self, Answer, Effect, Exchange, Forward, Route};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
@@ -10,8 +10,11 @@ use std::rc::Rc;
 
 /// The filter's side of one request.
 pub(super) struct Http {
+    root: u32,
     route: Option<Rc<Route>>,
     exchange: Option<Exchange>,
+    /// Longest body of the answer that the exchange waits for.
+    limit: usize,
     status: Option<u16>,
 }
 
@@ -24,40 +27,49 @@ enum Carried {
 }
 
 impl Http {
-    pub(super) fn new(route: Option<Rc<Route>>) -> Self {
-        Self { route, exchange: None, status: None }
+    pub(super) fn new(root: u32, route: Option<Rc<Route>>) -> Self {
+        Self { root, route, exchange: None, limit: 0, status: None }
     }
 
-    fn carry_out(&mut self, (exchange, effect): (Exchange, Effect)) -> Carried {
-        let (exchange, effect) = match effect {
-            Effect::FetchKeys(remote) => match (dispatch::fetch_keys(&remote), exchange) {
-                (Some(_), exchange) => {
-                    self.exchange = Some(exchange);
+    fn carry_out(&mut self, mut step: (Exchange, Effect)) -> Carried {
+        loop {
+            let (exchange, effect) = step;
+            if let Effect::Dispatch(call) = effect {
+                if dispatch::send(&call).is_some() {
+                    (self.exchange, self.limit) = (Some(exchange), call.limit);
                     return Carried::Stopped;
                 }
-                // The host took no call: as good as a provider that does not answer.
-                (None, exchange) => around(|around| exchange.keys_arrived(around, &request_headers(), None)),
-            },
-            settled => (exchange, settled),
-        };
-        self.exchange = Some(exchange);
-        match effect {
-            Effect::Forward(forward) => {
-                edit_request(&forward);
-                Carried::Forwarded
+                // The host took no call: as good as a server that does not answer.
+                step = around(|around| exchange.answered(around, &request_headers(), None));
+                continue;
             }
-            Effect::Answer(answer) => {
-                send(&answer);
-                Carried::Stopped
-            }
-            // A fetch is never asked for twice in a row; were it so, the request stays unanswered rather than unchecked.
-            Effect::FetchKeys(_) | Effect::Nothing => Carried::Stopped,
+            self.exchange = Some(exchange);
+            return match effect {
+                Effect::Forward(forward) => {
+                    edit_request(&forward);
+                    Carried::Forwarded
+                }
+                Effect::Answer(answer) => {
+                    send(&answer);
+                    Carried::Stopped
+                }
+                Effect::Dispatch(_) | Effect::Nothing => Carried::Stopped,
+            };
+        }
+    }
+
+    /// Envoy deletes the root context that keeps the worker's timer when its route is removed; then the next route that is
+    /// called takes it over. Kong keeps them all, and allows timers in root contexts only.
+    fn keep_timer(&self) {
+        if ticker::is_unkept() && !is_kong() && self.route.as_ref().is_some_and(|route| route.needs_upkeep()) {
+            ticker::start(self.root, vm::now());
         }
     }
 }
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        self.keep_timer();
         let begun = around(|around| match &self.route {
             Some(route) => exchange::begin(route, around, &request_headers()),
             None => exchange::refuse_misconfigured(around, &request_headers()),
@@ -88,8 +100,8 @@ impl HttpContext for Http {
 impl Context for Http {
     fn on_http_call_response(&mut self, _token: u32, headers: usize, body_size: usize, _trailers: usize) {
         let Some(exchange) = self.exchange.take() else { return };
-        let keys = dispatch::keys(headers, body_size);
-        let settled = around(|around| exchange.keys_arrived(around, &request_headers(), keys.as_deref()));
+        let reply = dispatch::reply(headers, body_size, self.limit);
+        let settled = around(|around| exchange.answered(around, &request_headers(), reply.as_ref()));
         if let Carried::Forwarded = self.carry_out(settled) {
             // Kong goes on by itself after a failed dispatch and does not mind being told.
             let _ = hostcalls::resume_http_request();

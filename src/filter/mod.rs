@@ -7,6 +7,7 @@ mod dispatch;
 mod host;
 mod http;
 mod root;
+mod ticker;
 mod vm;
 
 use proxy_wasm::types::LogLevel;
@@ -18,6 +19,6 @@ mod entry {
 
     proxy_wasm::main! {{
         proxy_wasm::set_log_level(LogLevel::Trace);
-        proxy_wasm::set_root_context(|_| Box::new(root::Root::new()));
+        proxy_wasm::set_root_context(|id| Box::new(root::Root::new(id)));
     }}
 }

@@ -1,32 +1,46 @@
 //! One root context a configuration.
 
-use super::dispatch;
 use super::http::Http;
-use super::vm::{around, worker};
+use super::vm::{self, around, worker};
+use super::{dispatch, ticker};
 use crate::config::Config;
-use crate::exchange::Route;
+use crate::exchange::{self, Route};
 use crate::keyring::Fetch;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::Duration;
-
-/// How often key sets are looked after. Kong keeps ticking replaced configurations, and adds a timer with each trap, so a
-/// tick is cheap and idempotent.
-const TICK: Duration = Duration::from_secs(5);
 
 /// A configuration, in force or refused.
 pub(super) struct Root {
+    id: u32,
     route: Option<Rc<Route>>,
     ticks: bool,
     fetches: HashMap<u32, Fetch>,
 }
 
 impl Root {
-    pub(super) fn new() -> Self {
-        Self { route: None, ticks: false, fetches: HashMap::new() }
+    pub(super) fn new(id: u32) -> Self {
+        Self { id, route: None, ticks: false, fetches: HashMap::new() }
+    }
+
+    fn send(&mut self, fetch: Fetch) {
+        let mut next = Some(fetch);
+        while let Some(fetch) = next.take() {
+            match dispatch::send(&fetch.call()) {
+                Some(token) => {
+                    self.fetches.insert(token, fetch);
+                }
+                None => next = around(|around| exchange::fetch_answered(fetch, around, None)),
+            }
+        }
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        ticker::release(self.id);
     }
 }
 
@@ -44,21 +58,16 @@ impl RootContext for Root {
             }
         };
         // A second period would be one too many for Kong.
-        if !self.ticks && self.route.as_ref().is_some_and(|route| route.has_remote_keys()) {
-            self.ticks = hostcalls::set_tick_period(TICK).is_ok();
+        if !self.ticks && self.route.as_ref().is_some_and(|route| route.needs_upkeep()) {
+            self.ticks = ticker::start(self.id, vm::now());
         }
         true
     }
 
     fn on_tick(&mut self) {
-        let Some(route) = self.route.as_ref().filter(|route| route.has_remote_keys()) else { return };
-        for fetch in around(|around| route.tick(around)) {
-            match dispatch::fetch_keys(fetch.set().remote()) {
-                Some(token) => {
-                    self.fetches.insert(token, fetch);
-                }
-                None => around(|around| crate::exchange::keys_fetched(fetch, around, None)),
-            }
+        let Some(route) = self.route.clone().filter(|_| ticker::is_on_duty(self.id, vm::now())) else { return };
+        for fetch in around(|around| exchange::tick(&route, around)) {
+            self.send(fetch);
         }
     }
 
@@ -67,15 +76,16 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, _context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Http::new(self.route.clone())))
+        Some(Box::new(Http::new(self.id, self.route.clone())))
     }
 }
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _trailers: usize) {
-        if let Some(fetch) = self.fetches.remove(&token) {
-            let body = dispatch::keys(headers, body_size);
-            around(|around| crate::exchange::keys_fetched(fetch, around, body.as_deref()));
+        let Some(fetch) = self.fetches.remove(&token) else { return };
+        let reply = dispatch::reply(headers, body_size, fetch.call().limit);
+        if let Some(fetch) = around(|around| exchange::fetch_answered(fetch, around, reply.as_ref())) {
+            self.send(fetch);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What all routes of a worker share: one per VM, made anew whenever a host makes the VM anew.
 
-use super::host::{Headers, Host, now, property};
+pub(super) use super::host::now;
+use super::host::{Headers, Host, property};
 use crate::exchange::Around;
 use crate::worker::Worker;
 use std::cell::Cell;

@@ -67,6 +67,12 @@ pub enum TokenError {
     /// A required claim is missing or has another value.
     #[error("required claim {0} is missing or has another value")]
     RequiredClaim(String),
+    /// The token names no client, as the access tokens of its issuer do: it is meant for something else, as an ID token is.
+    #[error("names no client, as the issuer's access tokens do; it may be an ID token")]
+    NoClient,
+    /// The issuer was asked about the token and does not know it any more, or names somebody else.
+    #[error("the issuer's userinfo refuses the token or names another subject")]
+    RefusedByIssuer,
     /// A required scope is missing.
     #[error("scope {0} is missing")]
     MissingScope(String),
@@ -105,6 +111,8 @@ impl TokenError {
             Self::LivesTooLong => "lives_too_long",
             Self::WrongAudience => "wrong_audience",
             Self::RequiredClaim(_) => "required_claim",
+            Self::NoClient => "no_client",
+            Self::RefusedByIssuer => "refused_by_issuer",
             Self::MissingScope(_) => "missing_scope",
             Self::NoPrincipal(_) => "no_principal",
         }

@@ -48,6 +48,8 @@ pub enum GroupsUnknown {
     Malformed,
     /// The list is longer than this filter reads.
     TooMany,
+    /// The issuer was asked and did not tell; it will be asked again in a moment.
+    Unavailable,
 }
 
 impl Principal {

@@ -1,8 +1,8 @@
 //! Verification: the cheap checks first, then the signature, then what only a holder of a verified token may learn.
 
-use super::TokenError;
 use super::claims::{Claims, Names};
-use crate::config::{Algorithm, Audiences, ClaimName, Issuer};
+use super::{TokenError, client};
+use crate::config::{Algorithm, Audiences, Issuer, Secret};
 use crate::host::UnixMillis;
 use crate::jose::{KeyId, KeySet, MAX_KID, verify_hmac};
 use base64::Engine;
@@ -42,7 +42,7 @@ pub struct Verified {
     pub issuer: Rc<Issuer>,
     /// What it says.
     pub claims: Claims,
-    /// When it ends, leeway included.
+    /// When it ends, leeway included, or when its key does.
     pub expires: UnixMillis,
     /// The key that signed it; a digest of nothing for a shared secret, which does not go away.
     pub key: KeyId,
@@ -53,8 +53,8 @@ pub struct Verified {
 pub enum Keys<'a> {
     /// Public keys.
     Set(&'a KeySet),
-    /// A shared secret.
-    Secret(&'a Vec<u8>),
+    /// Shared secrets.
+    Secrets(&'a [Secret]),
 }
 
 impl Unverified {
@@ -84,7 +84,7 @@ impl Unverified {
         let algorithm = algorithm.ok_or(TokenError::AlgorithmNotAllowed)?;
         check_type(&issuer, parsed.header().token_type.as_deref())?;
         let expires = check_times(&issuer, &claims, now)?;
-        check_audience(&issuer.audiences, &claims)?;
+        check_audience(&issuer, &claims)?;
         check_claims(&issuer, &claims)?;
         let signature = parsed.signature_bytes().to_vec();
         Ok(Self { issuer, algorithm, kid, claims, expires, message: message.to_owned(), signature })
@@ -99,22 +99,29 @@ impl Unverified {
     ///
     /// # Errors
     /// [`TokenError::NoKey`] where no key fits, so that newer keys may be fetched and asked; else what does not hold.
-    pub fn verify(&self, keys: Keys<'_>) -> Result<Verified, TokenError> {
+    pub fn verify(&self, keys: Keys<'_>, now: UnixMillis) -> Result<Verified, TokenError> {
         let message = self.message.as_bytes();
-        let key = match keys {
+        let (key, life) = match keys {
             Keys::Set(set) => {
-                let mut candidates = set.candidates(self.kid.as_deref(), self.algorithm).peekable();
+                let mut candidates = set.candidates(self.kid.as_deref(), self.algorithm, now).peekable();
                 candidates.peek().ok_or(TokenError::NoKey)?;
                 let key = candidates.find(|key| key.verify(self.algorithm, message, &self.signature));
-                key.ok_or(TokenError::BadSignature)?.id()
+                key.map(|key| (key.id(), key.life())).ok_or(TokenError::BadSignature)?
             }
-            Keys::Secret(secret) if verify_hmac(self.algorithm, secret, message, &self.signature) => KeyId([0; 16]),
-            Keys::Secret(_) => return Err(TokenError::BadSignature),
+            Keys::Secrets(secrets) => {
+                let named = |secret: &&Secret| secret.kid.is_none() || self.kid.is_none() || secret.kid == self.kid;
+                let mut candidates = secrets.iter().filter(named).filter(|secret| secret.life.is_on(now)).peekable();
+                candidates.peek().ok_or(TokenError::NoKey)?;
+                let holds = |secret: &&Secret| verify_hmac(self.algorithm, &secret.bytes, message, &self.signature);
+                let secret = candidates.find(holds).ok_or(TokenError::BadSignature)?;
+                (KeyId([0; 16]), secret.life)
+            }
         };
+        let expires = life.not_after.map_or(self.expires, |end| end.min(self.expires));
         if let Some(missing) = self.issuer.required_scopes.iter().find(|scope| !self.claims.has_scope(scope)) {
             return Err(TokenError::MissingScope(missing.clone()));
         }
-        Ok(Verified { issuer: self.issuer.clone(), claims: self.claims.clone(), expires: self.expires, key })
+        Ok(Verified { issuer: self.issuer.clone(), claims: self.claims.clone(), expires, key })
     }
 }
 
@@ -167,15 +174,16 @@ fn check_times(issuer: &Issuer, claims: &Claims, now: UnixMillis) -> Result<Unix
 }
 
 /// `aud` is a string or an array of them (RFC 7519 §4.1.3); a string is one audience, whatever spaces it has.
-fn check_audience(audiences: &Audiences, claims: &Claims) -> Result<(), TokenError> {
+fn check_audience(issuer: &Issuer, claims: &Claims) -> Result<(), TokenError> {
+    let (audiences, name) = (&issuer.audiences, &issuer.claims.audience);
     let wanted = match audiences {
         Audiences::Unchecked => return Ok(()),
         Audiences::AnyOf(wanted) | Audiences::AllOf(wanted) => wanted,
     };
-    let found = match claims.member("aud") {
+    let found = match claims.get(name) {
         None => return Err(TokenError::MissingClaim("aud")),
         Some(serde_json::Value::String(audience)) => vec![audience.as_str()],
-        Some(_) => match claims.names(&ClaimName("aud".to_owned())) {
+        Some(_) => match claims.names(name) {
             Names::List(found) => found,
             Names::Absent | Names::Malformed => return Err(TokenError::MalformedClaim("aud")),
         },
@@ -189,10 +197,13 @@ fn check_audience(audiences: &Audiences, claims: &Claims) -> Result<(), TokenErr
 }
 
 fn check_claims(issuer: &Issuer, claims: &Claims) -> Result<(), TokenError> {
-    match issuer.required_claims.iter().find(|(name, value)| !claims.holds(name, value)) {
-        None => Ok(()),
-        Some((name, _)) => Err(TokenError::RequiredClaim(name.0.clone())),
+    if let Some((name, _)) = issuer.required_claims.iter().find(|(name, value)| !claims.holds(name, value)) {
+        return Err(TokenError::RequiredClaim(name.0.clone()));
     }
+    if issuer.client_required && client(issuer, claims).is_none() {
+        return Err(TokenError::NoClient);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! JWK → typed key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
 
 use super::key::{Key, KeyId, Material};
+use super::life::Life;
 use crate::config::Algorithm;
+use crate::digest::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rsa::BoxedUint;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 /// Sizes of RSA modulus taken, in bits: below is weak (RFC 7518 §3.3), above costs too much to verify with.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
@@ -67,7 +68,7 @@ impl Jwk {
                     p256::ecdsa::VerifyingKey::from_sec1_bytes(&point)
                         .map(Material::P256)
                         .map_err(|_| SkipReason::Invalid)?,
-                    digest("P-256", &[&point]),
+                    key_id("P-256", [&point, &[]]),
                 )
             }
             ("EC", Some("P-384")) => {
@@ -76,7 +77,7 @@ impl Jwk {
                     p384::ecdsa::VerifyingKey::from_sec1_bytes(&point)
                         .map(Material::P384)
                         .map_err(|_| SkipReason::Invalid)?,
-                    digest("P-384", &[&point]),
+                    key_id("P-384", [&point, &[]]),
                 )
             }
             ("OKP", Some("Ed25519")) => self.ed25519()?,
@@ -89,7 +90,7 @@ impl Jwk {
                 Some(algorithm.ok_or(SkipReason::Algorithm)?)
             }
         };
-        Ok(Key { id, kid: self.kid, only, material })
+        Ok(Key { id, kid: self.kid, only, material, life: Life::default() })
     }
 
     fn rsa(&self) -> Result<(Material, KeyId), SkipReason> {
@@ -97,7 +98,7 @@ impl Jwk {
         if n.len() > RSA_BITS.end() / 8 || e.len() > 8 {
             return Err(SkipReason::Invalid);
         }
-        let id = digest("RSA", &[&n, &e]);
+        let id = key_id("RSA", [&n, &e]);
         let number = |bytes: &[u8]| BoxedUint::from_be_slice_vartime(bytes);
         let key =
             rsa::PublicKey::new_with_size_limits(number(&n), number(&e), RSA_BITS).map_err(|_| SkipReason::Invalid)?;
@@ -116,7 +117,7 @@ impl Jwk {
     fn ed25519(&self) -> Result<(Material, KeyId), SkipReason> {
         let x: [u8; 32] = decode(self.x.as_deref())?.try_into().map_err(|_| SkipReason::Invalid)?;
         let key = ed25519_dalek::VerifyingKey::from_bytes(&x).map_err(|_| SkipReason::Invalid)?;
-        Ok((Material::Ed25519(key), digest("Ed25519", &[&x])))
+        Ok((Material::Ed25519(key), key_id("Ed25519", [&x, &[]])))
     }
 }
 
@@ -124,16 +125,9 @@ fn decode(member: Option<&str>) -> Result<Vec<u8>, SkipReason> {
     URL_SAFE_NO_PAD.decode(member.ok_or(SkipReason::Malformed)?).map_err(|_| SkipReason::Malformed)
 }
 
-fn digest(kind: &str, parts: &[&[u8]]) -> KeyId {
-    let mut hash = Sha256::new();
-    hash.update(kind.as_bytes());
-    for part in parts {
-        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hash.update(part);
-    }
-    let mut id = [0; 16];
-    for (to, from) in id.iter_mut().zip(hash.finalize()) {
-        *to = from;
-    }
-    KeyId(id)
+fn key_id(kind: &str, parts: [&[u8]; 2]) -> KeyId {
+    let sizes = parts.map(|part| u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+    let [first, second] = parts;
+    let [first_size, second_size] = &sizes;
+    KeyId(digest(&[kind.as_bytes(), first_size, first, second_size, second]))
 }

@@ -1,6 +1,7 @@
 //! Typed public keys.
 
 use super::algorithm::{Bytes, EdDsa, Es256, Es384, Rsa};
+use super::life::Life;
 use crate::config::Algorithm;
 use jwt_compact::Algorithm as _;
 
@@ -16,6 +17,7 @@ pub struct Key {
     /// The one algorithm that the JWK's `alg` holds it to.
     pub(super) only: Option<Algorithm>,
     pub(super) material: Material,
+    pub(super) life: Life,
 }
 
 #[derive(Debug, Clone)]
@@ -44,6 +46,11 @@ impl Key {
     /// Its digest.
     pub fn id(&self) -> KeyId {
         self.id
+    }
+
+    /// Until when it counts.
+    pub fn life(&self) -> Life {
+        self.life
     }
 
     /// Whether the key's type, and its `alg` where it has one, go with the algorithm.

@@ -2,7 +2,9 @@
 
 use super::jwk::{Jwk, SkipReason};
 use super::key::{Key, KeyId};
+use super::life::Life;
 use crate::config::Algorithm;
+use crate::host::UnixMillis;
 use serde::Deserialize;
 use serde_json::Value;
 use std::fmt;
@@ -100,13 +102,35 @@ impl KeySet {
         self.keys.iter().any(|key| key.id == id)
     }
 
-    /// The keys that a token with this `kid` and algorithm may have been signed with. A key without a `kid` may be any.
-    pub fn candidates<'a>(&'a self, kid: Option<&'a str>, algorithm: Algorithm) -> impl Iterator<Item = &'a Key> {
+    /// Gives each key, in the order of the set, the dates that the configuration has for it.
+    pub fn set_lives(&mut self, lives: &[Life]) {
+        for (key, life) in self.keys.iter_mut().zip(lives) {
+            key.life = *life;
+        }
+    }
+
+    /// The `kid` and the dates of each key.
+    pub fn lives(&self) -> impl Iterator<Item = (Option<&str>, Life)> {
+        self.keys.iter().map(|key| (key.kid.as_deref(), key.life))
+    }
+
+    /// The keys that a token with this `kid` and algorithm may have been signed with. A key without a `kid` may be any; one
+    /// that has ended is none.
+    pub fn candidates<'a>(
+        &'a self,
+        kid: Option<&'a str>,
+        algorithm: Algorithm,
+        now: UnixMillis,
+    ) -> impl Iterator<Item = &'a Key> {
         let named = move |key: &&Key| match (kid, key.kid.as_deref()) {
             (Some(kid), Some(known)) => kid == known,
             _ => true,
         };
-        self.keys.iter().filter(named).filter(move |key| key.fits(algorithm)).take(MAX_CANDIDATES)
+        self.keys
+            .iter()
+            .filter(named)
+            .filter(move |key| key.fits(algorithm) && key.life.is_on(now))
+            .take(MAX_CANDIDATES)
     }
 }
 
@@ -154,7 +178,7 @@ mod tests {
         for (bad, reason) in cases {
             let set = set(&[bad.clone(), es256()]);
             assert_eq!(set.skipped().iter().map(|key| key.reason).collect::<Vec<_>>(), [reason], "{bad}");
-            assert_eq!(set.candidates(Some("es256"), Algorithm::Es256).count(), 1);
+            assert_eq!(set.candidates(Some("es256"), Algorithm::Es256, UnixMillis(0)).count(), 1);
         }
     }
 
@@ -174,9 +198,9 @@ mod tests {
     #[test]
     fn candidates_are_bounded_even_if_many_keys_share_a_kid() {
         let set = set(&vec![es256(); 20]);
-        assert_eq!(set.candidates(Some("es256"), Algorithm::Es256).count(), MAX_CANDIDATES);
-        assert_eq!(set.candidates(None, Algorithm::Es256).count(), MAX_CANDIDATES);
-        assert_eq!(set.candidates(Some("other"), Algorithm::Es256).count(), 0);
-        assert_eq!(set.candidates(Some("es256"), Algorithm::Rs256).count(), 0);
+        assert_eq!(set.candidates(Some("es256"), Algorithm::Es256, UnixMillis(0)).count(), MAX_CANDIDATES);
+        assert_eq!(set.candidates(None, Algorithm::Es256, UnixMillis(0)).count(), MAX_CANDIDATES);
+        assert_eq!(set.candidates(Some("other"), Algorithm::Es256, UnixMillis(0)).count(), 0);
+        assert_eq!(set.candidates(Some("es256"), Algorithm::Rs256, UnixMillis(0)).count(), 0);
     }
 }

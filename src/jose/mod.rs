@@ -6,6 +6,7 @@ mod algorithm;
 mod jwk;
 mod key;
 mod key_set;
+mod life;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -13,3 +14,4 @@ pub use algorithm::verify_hmac;
 pub use jwk::{MAX_KID, SkipReason};
 pub use key::{Key, KeyId};
 pub use key_set::{KeySet, KeySetError, MAX_KEY_SET_BYTES, SkippedKey};
+pub use life::Life;

@@ -4,15 +4,22 @@
 //! while it runs, requests that cannot be answered without it fetch too, a bounded number of them, because Kong's host
 //! cannot wake one request from another. The last good set serves until it is older than `max_age + stale`.
 
+mod discovery;
+mod fetch;
+mod schedule;
 mod shared;
 
-use crate::config::RemoteKeys;
+pub use fetch::{Fetch, FetchResult, Progress};
+
+use crate::config::{RemoteKeys, RemoteSource};
 use crate::host::{SharedData, UnixMillis};
+use crate::http::Endpoint;
 use crate::jose::KeySet;
+use fetch::News;
 use shared::{Held, Write};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 /// How long a worker trusts what it last read from shared data.
@@ -23,19 +30,36 @@ const MAX_FOLLOWERS: u32 = 16;
 const LEASE_SLACK: Duration = Duration::from_secs(1);
 /// Attempts to win a lease before another worker is taken to have it.
 const LEASE_ROUNDS: usize = 4;
+/// How long a provider's metadata is believed before it is read again; a failure to fetch the keys ends that at once.
+const METADATA_AGE: Duration = Duration::from_secs(3600);
+/// How long a set may wait for its due refresh before ticks are taken not to run.
+const TICKS_GRACE: Duration = Duration::from_secs(30);
 
 /// The key sets that the routes of a worker know, each once, however many routes name it.
 #[derive(Default)]
 pub struct Keyring {
-    sets: RefCell<BTreeMap<(String, RemoteKeys), Rc<RemoteKeySet>>>,
+    sets: RefCell<BTreeMap<(String, String, RemoteKeys), Weak<RemoteKeySet>>>,
 }
 
 impl Keyring {
-    /// The set of `issuer` at `remote`, kept under `zone`. Sets are told apart by issuer *and* URI, so that no issuer can
+    /// The set of `issuer` at `remote`, kept under `zone`. Sets are told apart by issuer *and* place, so that no issuer can
     /// speak with another's keys.
     pub fn set(&self, zone: &str, issuer: &str, remote: &RemoteKeys) -> Rc<RemoteKeySet> {
-        let set = || Rc::new(RemoteKeySet::new(zone, issuer, remote.clone()));
-        self.sets.borrow_mut().entry((issuer.to_owned(), remote.clone())).or_insert_with(set).clone()
+        let mut sets = self.sets.borrow_mut();
+        let id = (zone.to_owned(), issuer.to_owned(), remote.clone());
+        if let Some(known) = sets.get(&id).and_then(Weak::upgrade) {
+            return known;
+        }
+        let set = Rc::new(RemoteKeySet::new(zone, issuer, remote.clone()));
+        sets.insert(id, Rc::downgrade(&set));
+        set
+    }
+
+    /// The sets that some route uses; those of routes that are gone are forgotten.
+    pub fn in_use(&self) -> Vec<Rc<RemoteKeySet>> {
+        let mut sets = self.sets.borrow_mut();
+        sets.retain(|_, set| set.strong_count() > 0);
+        sets.values().filter_map(Weak::upgrade).collect()
     }
 }
 
@@ -56,11 +80,6 @@ struct State {
     looked: Option<UnixMillis>,
 }
 
-/// Leave to fetch a set. Dropping it gives the place back, whether or not an answer came.
-pub struct Fetch {
-    set: Rc<RemoteKeySet>,
-}
-
 /// Why a fetch is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
@@ -70,31 +89,6 @@ pub enum Want {
     UnknownKey,
     /// The set has aged.
     Refresh,
-}
-
-/// What fetching came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum FetchResult {
-    /// A set with keys.
-    Fetched,
-    /// No answer, or one that is not 200.
-    Failed,
-    /// An answer that is no key set, or is too large.
-    Unusable,
-    /// A set without a usable key; the last good one stays.
-    Empty,
-}
-
-impl FetchResult {
-    /// The word for it in metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fetched => "fetched",
-            Self::Failed => "failed",
-            Self::Unusable => "unusable",
-            Self::Empty => "empty",
-        }
-    }
 }
 
 /// No fetch now.
@@ -119,7 +113,8 @@ enum Lease {
 
 impl RemoteKeySet {
     fn new(zone: &str, issuer: &str, remote: RemoteKeys) -> Self {
-        let key = format!("{zone}/jwks:{issuer} {}://{}{}", remote.scheme, remote.authority, remote.path);
+        let Endpoint { scheme, authority, path, .. } = remote.source.endpoint();
+        let key = format!("{zone}/jwks:{issuer} {scheme}://{authority}{path}");
         let (state, in_flight, store_faults) = Default::default();
         Self { remote, issuer: issuer.to_owned(), key, state, in_flight, store_faults }
     }
@@ -168,28 +163,27 @@ impl RemoteKeySet {
         self.store_faults.take()
     }
 
-    /// Asks for leave to fetch on behalf of a request.
+    /// Asks for leave to fetch on behalf of a request that has just looked at the newest set.
     ///
     /// # Errors
-    /// [`NotNow`] when the set was fetched or tried a moment ago, or enough requests wait already.
+    /// [`NotNow`] when the provider was tried a moment ago, or enough requests wait already.
     pub fn request_fetch(
         self: &Rc<Self>,
         store: &dyn SharedData,
         now: UnixMillis,
         want: Want,
     ) -> Result<Fetch, NotNow> {
-        self.look(store, now, true);
         let rest = self.rest(now, want);
         if !rest.is_zero() {
             return Err(NotNow { retry_after: rest, provider_down: self.is_down() });
         }
-        let may_fetch = match self.lease(store, now) {
+        let may_fetch = match self.lease(store, now, want) {
             Lease::Won => true,
             Lease::Taken => want != Want::Refresh && self.in_flight.get() < MAX_FOLLOWERS,
             Lease::Unknown => self.in_flight.get() < MAX_FOLLOWERS,
         };
         if may_fetch {
-            return Ok(self.fetch());
+            return Ok(Fetch::new(self.clone(), now));
         }
         Err(NotNow { retry_after: Duration::from_secs(1), provider_down: true })
     }
@@ -197,52 +191,80 @@ impl RemoteKeySet {
     /// Asks for leave to fetch ahead of age, from a tick. At most one worker of the node is told yes.
     pub fn refresh(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis) -> Option<Fetch> {
         self.look(store, now, false);
-        let due = {
-            let state = self.state.borrow();
-            state.keys.is_none() || state.held.record.age(now) >= self.remote.fetch.max_age * 4 / 5
-        };
-        (due && self.rest(now, Want::Refresh).is_zero() && self.lease(store, now) != Lease::Taken).then(|| self.fetch())
+        let may_fetch = self.is_due(now)
+            && self.rest(now, Want::Refresh).is_zero()
+            && self.lease(store, now, Want::Refresh) != Lease::Taken;
+        may_fetch.then(|| Fetch::new(self.clone(), now))
     }
 
-    /// Whether the tick that should have refreshed the set evidently does not run (Kong resolves names for ticks with
-    /// another resolver than for requests), so that a request has to.
+    fn is_due(&self, now: UnixMillis) -> bool {
+        let state = self.state.borrow();
+        state.keys.is_none() || state.held.record.refresh_at <= now.0
+    }
+
+    /// Whether the tick that should have refreshed the set evidently does not run, or never gets through (Kong resolves
+    /// names for ticks with another resolver than for requests), so that a request has to.
     pub fn is_overdue(&self, now: UnixMillis) -> bool {
-        self.age(now).is_some_and(|age| age >= self.remote.fetch.max_age * 2)
+        let state = self.state.borrow();
+        let record = &state.held.record;
+        let untried = UnixMillis(record.refresh_at.max(record.retry_at)).after(TICKS_GRACE);
+        state.keys.is_some() && (now >= untried || record.age(now) >= self.remote.fetch.max_age * 2)
     }
 
-    fn fetch(self: &Rc<Self>) -> Fetch {
-        self.in_flight.set(self.in_flight.get().saturating_add(1));
-        Fetch { set: self.clone() }
-    }
-
-    /// How long to leave the provider alone. A set that serves is not asked for again within the cool-down, nor is a
-    /// provider that failed.
+    /// How long to leave the provider alone: after a failure, and after a fetch for an unknown key before another such
+    /// one. While one runs, those who need the same may join it.
     fn rest(&self, now: UnixMillis, want: Want) -> Duration {
         let state = self.state.borrow();
         let record = &state.held.record;
-        let tried = record.fetched.max(record.failed);
-        let never_answered = record.fetched == 0 && record.failed == 0;
-        if never_answered || (want == Want::NoKeys && record.failures == 0 && !record.is_empty_answer()) {
-            return Duration::ZERO;
-        }
-        UnixMillis(tried).after(self.remote.fetch.cooldown).since(now)
+        let is_running = record.leased_until > now.0;
+        let asked = if want == Want::UnknownKey && record.asked > 0 && !is_running {
+            UnixMillis(record.asked).after(self.remote.fetch.cooldown)
+        } else {
+            UnixMillis(0)
+        };
+        asked.max(UnixMillis(record.retry_at)).since(now)
     }
 
-    fn lease(&self, store: &dyn SharedData, now: UnixMillis) -> Lease {
+    /// Where the keys are, by metadata that is still believed.
+    fn known_place(&self, now: UnixMillis) -> Option<Endpoint> {
+        let is_believed = {
+            let state = self.state.borrow();
+            let record = &state.held.record;
+            record.failures == 0 && now.since(UnixMillis(record.discovered)) < METADATA_AGE
+        };
+        is_believed.then(|| self.last_place()).flatten()
+    }
+
+    /// Where the keys were by the last metadata that was read.
+    fn last_place(&self) -> Option<Endpoint> {
+        let state = self.state.borrow();
+        discovery::follow(&self.remote.source, state.held.record.jwks_uri.as_deref()?).ok()
+    }
+
+    fn lease(&self, store: &dyn SharedData, now: UnixMillis, want: Want) -> Lease {
+        let calls = if matches!(self.remote.source, RemoteSource::Discovery { .. }) { 2 } else { 1 };
         for _ in 0..LEASE_ROUNDS {
             let mut held = self.state.borrow().held.clone();
             if held.record.leased_until > now.0 {
                 return Lease::Taken;
             }
-            held.record.leased_until = now.after(self.remote.fetch.timeout).after(LEASE_SLACK).0;
-            match held.write(store, &self.key) {
-                Write::Done => return Lease::Won,
+            held.record.leased_until = now.after(self.remote.fetch.timeout * calls).after(LEASE_SLACK).0;
+            if want == Want::UnknownKey {
+                held.record.asked = now.0;
+            }
+            let lease = match held.write(store, &self.key) {
+                Write::Done => Lease::Won,
                 Write::Failed => {
                     self.count_fault();
-                    return Lease::Unknown;
+                    Lease::Unknown
                 }
-                Write::Changed => self.look(store, now, true),
-            }
+                Write::Changed => {
+                    self.look(store, now, true);
+                    continue;
+                }
+            };
+            self.state.borrow_mut().held = held;
+            return lease;
         }
         Lease::Taken
     }
@@ -282,17 +304,9 @@ impl RemoteKeySet {
         self.store_faults.set(self.store_faults.get().saturating_add(1));
     }
 
-    fn finish(&self, store: &dyn SharedData, now: UnixMillis, answer: Option<&[u8]>) -> FetchResult {
-        let parsed = answer.map(|body| (body, KeySet::parse(body)));
-        let (result, fetched) = match parsed {
-            None => (FetchResult::Failed, None),
-            Some((_, Err(_))) => (FetchResult::Unusable, None),
-            Some((_, Ok(keys))) if keys.is_empty() => (FetchResult::Empty, None),
-            Some((body, Ok(keys))) => {
-                (FetchResult::Fetched, Some((String::from_utf8_lossy(body).into_owned(), Rc::new(keys))))
-            }
-        };
-        let mut held = self.settle(now, result, fetched.as_ref());
+    /// Tells every worker of the node what a fetch came to.
+    fn settle(&self, store: &dyn SharedData, now: UnixMillis, outcome: Result<News, FetchResult>) -> FetchResult {
+        let mut held = self.settled(now, &outcome);
         for _ in 0..LEASE_ROUNDS {
             match held.write(store, &self.key) {
                 Write::Done => break,
@@ -302,40 +316,35 @@ impl RemoteKeySet {
                     break;
                 }
             }
-            held = self.settle(now, result, fetched.as_ref());
+            held = self.settled(now, &outcome);
         }
         // Whatever shared data made of it, this worker goes by what it was told.
         let mut state = self.state.borrow_mut();
         state.held = held;
         state.looked = Some(now);
-        if let Some((_, keys)) = fetched {
-            state.keys = Some(keys);
+        match outcome {
+            Ok(news) => {
+                state.keys = Some(news.keys);
+                FetchResult::Fetched
+            }
+            Err(fault) => fault,
         }
-        result
     }
 
-    fn settle(&self, now: UnixMillis, result: FetchResult, fetched: Option<&(String, Rc<KeySet>)>) -> Held {
+    fn settled(&self, now: UnixMillis, outcome: &Result<News, FetchResult>) -> Held {
         let mut held = self.state.borrow().held.clone();
-        held.record.settle(now, result, fetched.map(|(text, _)| text.as_str()));
+        let fetch = &self.remote.fetch;
+        match outcome {
+            Ok(news) => {
+                let refresh_at = schedule::refresh_at(fetch, &self.key, now, news.cache_control.as_deref());
+                held.record.succeed(now, news, refresh_at);
+            }
+            Err(fault) => held.record.fail(*fault, |failures, serves| {
+                let failures = if *fault == FetchResult::Empty { 1 } else { failures };
+                schedule::retry_at(fetch, &self.key, now, failures, serves)
+            }),
+        }
         held
-    }
-}
-
-impl Fetch {
-    /// The set that is fetched.
-    pub fn set(&self) -> &Rc<RemoteKeySet> {
-        &self.set
-    }
-
-    /// Takes the provider's answer: the body of a 200, or `None` for anything else. Tells every worker of the node.
-    pub fn finish(self, store: &dyn SharedData, now: UnixMillis, answer: Option<&[u8]>) -> FetchResult {
-        self.set.finish(store, now, answer)
-    }
-}
-
-impl Drop for Fetch {
-    fn drop(&mut self) {
-        self.set.in_flight.set(self.set.in_flight.get().saturating_sub(1));
     }
 }
 

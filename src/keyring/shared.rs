@@ -1,6 +1,7 @@
 //! What a node's workers know together of one key set.
 
 use super::FetchResult;
+use super::fetch::News;
 use crate::host::{Expect, SharedData, StoreFailed, UnixMillis, WriteError};
 use crate::record::{self, Found, seal};
 use serde::{Deserialize, Serialize};
@@ -8,17 +9,26 @@ use std::time::Duration;
 
 /// The record in shared data. Times are milliseconds since the epoch, 0 for never.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Record {
     /// When the set came.
     pub fetched: u64,
-    /// When an attempt last failed or brought no key.
-    pub failed: u64,
+    /// When it is to be fetched anew.
+    pub refresh_at: u64,
     /// Failures since the last success.
     pub failures: u32,
+    /// Before when nobody tries again, after a failure or an answer without a key.
+    pub retry_at: u64,
+    /// When a token's unknown key last made somebody fetch.
+    pub asked: u64,
     /// Until when somebody fetches.
     pub leased_until: u64,
     /// The set as the provider sent it.
     pub jwks: Option<String>,
+    /// Where the provider's metadata says that the set is.
+    pub jwks_uri: Option<String>,
+    /// When it said so.
+    pub discovered: u64,
 }
 
 impl Record {
@@ -26,26 +36,25 @@ impl Record {
         now.since(UnixMillis(self.fetched))
     }
 
-    /// Whether the provider answered, but never with a key.
-    pub(super) fn is_empty_answer(&self) -> bool {
-        self.jwks.is_none() && self.failed > 0
+    /// Notes a set that has come and gives the lease back.
+    pub(super) fn succeed(&mut self, now: UnixMillis, news: &News, refresh_at: UnixMillis) {
+        (self.leased_until, self.failures, self.retry_at) = (0, 0, 0);
+        (self.fetched, self.refresh_at) = (now.0, refresh_at.0);
+        self.jwks = Some(news.text.clone());
+        if let Some(uri) = &news.found {
+            (self.jwks_uri, self.discovered) = (Some(uri.clone()), now.0);
+        }
     }
 
-    /// Notes how an attempt ended and gives the lease back.
-    pub(super) fn settle(&mut self, now: UnixMillis, result: FetchResult, jwks: Option<&str>) {
+    /// Notes a failure and gives the lease back. An answer without a key is none: the provider is there, and may have its
+    /// first key soon.
+    pub(super) fn fail(&mut self, fault: FetchResult, retry_at: impl FnOnce(u32, bool) -> UnixMillis) {
         self.leased_until = 0;
-        match (result, jwks) {
-            (FetchResult::Fetched, Some(jwks)) => {
-                self.fetched = now.0;
-                self.failures = 0;
-                self.jwks = Some(jwks.to_owned());
-            }
-            (FetchResult::Empty, _) => self.failed = now.0,
-            _ => {
-                self.failed = now.0;
-                self.failures = self.failures.saturating_add(1);
-            }
+        let failures = self.failures.saturating_add(1);
+        if fault != FetchResult::Empty {
+            self.failures = failures;
         }
+        self.retry_at = retry_at(failures, self.jwks.is_some()).0;
     }
 }
 

@@ -1,14 +1,12 @@
 use super::*;
 use crate::config::FetchSettings;
 use crate::host::{Expect, MemoryStore, StoreFailed, Stored, WriteError};
+use crate::http::Reply;
 use crate::jose::testing;
 
 fn remote() -> RemoteKeys {
     RemoteKeys {
-        scheme: "https".into(),
-        authority: "idp.example".into(),
-        path: "/keys".into(),
-        upstream: "idp.example:443".into(),
+        source: RemoteSource::Jwks(Endpoint::parse("https://idp.example/keys", None).unwrap()),
         fetch: FetchSettings {
             timeout: Duration::from_secs(2),
             max_age: Duration::from_secs(300),
@@ -27,8 +25,23 @@ fn at(seconds: u64) -> UnixMillis {
     UnixMillis((1_000_000 + seconds) * 1000)
 }
 
-fn keys() -> &'static [u8] {
-    testing::jwks().as_bytes()
+fn keys() -> Option<&'static str> {
+    Some(testing::jwks())
+}
+
+/// Takes an answer with this body, or none.
+fn finish(fetch: Fetch, store: &dyn SharedData, now: UnixMillis, body: Option<&str>) -> FetchResult {
+    let reply = body.map(|body| Reply { status: 200, cache_control: None, body: body.as_bytes().to_vec() });
+    match fetch.answered(store, now, reply.as_ref()) {
+        Progress::Done(result) => result,
+        Progress::Next(_) => panic!("asks for more"),
+    }
+}
+
+/// Asks as a request does: after a look at the newest set.
+fn request(set: &Rc<RemoteKeySet>, store: &dyn SharedData, now: UnixMillis, want: Want) -> Result<Fetch, NotNow> {
+    set.newest(store, now);
+    set.request_fetch(store, now, want)
 }
 
 struct Broken;
@@ -49,7 +62,7 @@ fn one_worker_fetches_and_all_of_the_node_have_the_set() {
     assert!(first.current(&store, at(0)).is_none());
     let fetch = first.refresh(&store, at(0)).unwrap();
     assert!(second.refresh(&store, at(0)).is_none(), "the lease is taken");
-    assert_eq!(fetch.finish(&store, at(1), Some(keys())), FetchResult::Fetched);
+    assert_eq!(finish(fetch, &store, at(1), keys()), FetchResult::Fetched);
     assert!(second.current(&store, at(2)).is_some());
     assert!(second.refresh(&store, at(2)).is_none(), "it is fresh");
 }
@@ -57,22 +70,31 @@ fn one_worker_fetches_and_all_of_the_node_have_the_set() {
 #[test]
 fn a_set_is_refreshed_ahead_of_age_by_one_worker() {
     let (store, first, second) = (MemoryStore::default(), worker(), worker());
-    first.refresh(&store, at(0)).unwrap().finish(&store, at(0), Some(keys()));
+    finish(first.refresh(&store, at(0)).unwrap(), &store, at(0), keys());
     assert!(second.refresh(&store, at(239)).is_none());
-    let fetch = second.refresh(&store, at(240));
-    assert!(fetch.is_some());
-    assert!(first.refresh(&store, at(241)).is_none());
+    assert!(second.refresh(&store, at(270)).is_some());
+    assert!(first.refresh(&store, at(271)).is_none());
+}
+
+#[test]
+fn a_provider_that_asks_for_it_is_asked_sooner() {
+    let (store, set) = (MemoryStore::default(), worker());
+    let reply = Reply { status: 200, cache_control: Some("max-age=100".into()), body: testing::jwks().into() };
+    set.refresh(&store, at(0)).unwrap().answered(&store, at(0), Some(&reply));
+    assert!(set.refresh(&store, at(79)).is_none());
+    assert!(set.refresh(&store, at(90)).is_some());
 }
 
 #[test]
 fn the_last_good_set_serves_while_the_provider_is_down_until_it_is_too_old() {
     let (store, set) = (MemoryStore::default(), worker());
-    set.refresh(&store, at(0)).unwrap().finish(&store, at(0), Some(keys()));
-    for (seconds, answer) in [(300, None), (320, Some(&b"<html>"[..])), (340, Some(&br#"{"keys":[]}"#[..]))] {
+    finish(set.refresh(&store, at(0)).unwrap(), &store, at(0), keys());
+    for (seconds, answer) in [(300, None), (320, Some("<html>")), (350, Some(r#"{"keys":[]}"#)), (400, Some("[]"))] {
         let fetch = set.refresh(&store, at(seconds)).unwrap();
-        assert_ne!(fetch.finish(&store, at(seconds), answer), FetchResult::Fetched);
+        assert_ne!(finish(fetch, &store, at(seconds), answer), FetchResult::Fetched);
         assert!(set.current(&store, at(seconds)).is_some());
     }
+    assert!(set.refresh(&store, at(420)).is_none(), "by now it is left alone for longer than the cool-down");
     assert!(set.current(&store, at(3900)).is_some());
     assert!(set.current(&store, at(3901)).is_none());
 }
@@ -80,46 +102,54 @@ fn the_last_good_set_serves_while_the_provider_is_down_until_it_is_too_old() {
 #[test]
 fn a_flood_of_unknown_keys_causes_one_fetch_a_cooldown() {
     let (store, set) = (MemoryStore::default(), worker());
-    set.refresh(&store, at(0)).unwrap().finish(&store, at(0), Some(keys()));
+    finish(set.refresh(&store, at(0)).unwrap(), &store, at(0), keys());
     let mut fetches = 0;
     for tenth in 0..600 {
         let now = UnixMillis(at(0).0 + tenth * 100);
-        if let Ok(fetch) = set.request_fetch(&store, now, Want::UnknownKey) {
+        if let Ok(fetch) = request(&set, &store, now, Want::UnknownKey) {
             fetches += 1;
-            fetch.finish(&store, now, Some(keys()));
+            finish(fetch, &store, now, keys());
         }
     }
-    assert_eq!(fetches, 5, "60 s, one each 10 s, none in the first");
+    assert_eq!(fetches, 6, "60 s, one each 10 s");
+}
+
+#[test]
+fn a_key_that_came_into_use_right_after_a_refresh_is_found_at_once() {
+    let (store, set) = (MemoryStore::default(), worker());
+    finish(set.refresh(&store, at(0)).unwrap(), &store, at(0), Some(testing::other_jwks()));
+    assert!(request(&set, &store, at(1), Want::UnknownKey).is_ok());
 }
 
 #[test]
 fn requests_that_cannot_do_without_keys_fetch_too_but_only_so_many() {
-    let (store, set) = (MemoryStore::default(), worker());
-    let fetches: Vec<_> = (0..40).filter_map(|_| set.request_fetch(&store, at(0), Want::NoKeys).ok()).collect();
-    assert_eq!(fetches.len(), 16);
-    let refused = set.request_fetch(&store, at(0), Want::NoKeys).err().unwrap();
-    assert!(refused.provider_down && refused.retry_after >= Duration::from_secs(1));
-    drop(fetches);
-    assert!(set.request_fetch(&store, at(0), Want::NoKeys).is_ok(), "places are given back");
+    for want in [Want::NoKeys, Want::UnknownKey] {
+        let (store, set) = (MemoryStore::default(), worker());
+        let fetches: Vec<_> = (0..40).filter_map(|_| request(&set, &store, at(0), want).ok()).collect();
+        assert_eq!(fetches.len(), 16);
+        let refused = request(&set, &store, at(0), want).err().unwrap();
+        assert!(refused.provider_down && refused.retry_after >= Duration::from_secs(1));
+        drop(fetches);
+        assert!(request(&set, &store, at(0), want).is_ok(), "places are given back");
+    }
 }
 
 #[test]
 fn a_provider_that_fails_is_left_alone_for_the_cooldown() {
     let (store, set) = (MemoryStore::default(), worker());
-    set.request_fetch(&store, at(0), Want::NoKeys).ok().unwrap().finish(&store, at(0), None);
-    let refused = set.request_fetch(&store, at(4), Want::NoKeys).err().unwrap();
-    assert_eq!(refused, NotNow { retry_after: Duration::from_secs(6), provider_down: true });
-    assert!(set.request_fetch(&store, at(10), Want::NoKeys).is_ok());
+    finish(request(&set, &store, at(0), Want::NoKeys).ok().unwrap(), &store, at(0), None);
+    let refused = request(&set, &store, at(4), Want::NoKeys).err().unwrap();
+    assert!(refused.provider_down && (6..=8).contains(&refused.retry_after.as_secs()), "{refused:?}");
+    assert!(request(&set, &store, at(12), Want::NoKeys).is_ok());
 }
 
 #[test]
 fn an_empty_set_is_asked_for_again_after_the_cooldown() {
     let (store, set) = (MemoryStore::default(), worker());
-    let empty =
-        set.request_fetch(&store, at(0), Want::NoKeys).ok().unwrap().finish(&store, at(0), Some(br#"{"keys":[]}"#));
-    assert_eq!(empty, FetchResult::Empty);
-    assert!(set.request_fetch(&store, at(9), Want::NoKeys).is_err());
-    assert!(set.request_fetch(&store, at(10), Want::NoKeys).is_ok());
+    let fetch = request(&set, &store, at(0), Want::NoKeys).ok().unwrap();
+    assert_eq!(finish(fetch, &store, at(0), Some(r#"{"keys":[]}"#)), FetchResult::Empty);
+    assert!(request(&set, &store, at(9), Want::NoKeys).is_err());
+    assert!(request(&set, &store, at(12), Want::NoKeys).is_ok());
 }
 
 #[test]
@@ -131,24 +161,40 @@ fn a_lease_whose_holder_vanished_ends_by_itself() {
 }
 
 #[test]
+fn where_ticks_do_not_run_a_request_has_to_refresh() {
+    let (store, set) = (MemoryStore::default(), worker());
+    finish(set.refresh(&store, at(0)).unwrap(), &store, at(0), keys());
+    assert!(!set.is_overdue(at(269)));
+    assert!(set.is_overdue(at(300)), "due, and nobody has tried");
+    finish(set.refresh(&store, at(300)).unwrap(), &store, at(300), None);
+    assert!(!set.is_overdue(at(301)), "somebody has tried");
+    assert!(set.is_overdue(at(600)), "twice the age, whatever was tried");
+}
+
+#[test]
 fn an_evicted_record_does_not_stop_a_worker_that_has_the_set() {
     let (store, set) = (MemoryStore::default(), worker());
-    set.refresh(&store, at(0)).unwrap().finish(&store, at(0), Some(keys()));
+    finish(set.refresh(&store, at(0)).unwrap(), &store, at(0), keys());
     for key in store.keys() {
         store.evict(&key);
     }
     assert!(set.current(&store, at(5)).is_some());
-    set.refresh(&store, at(250)).unwrap().finish(&store, at(250), Some(keys()));
-    assert!(worker().current(&store, at(251)).is_some(), "it is written back");
+    finish(set.refresh(&store, at(270)).unwrap(), &store, at(270), keys());
+    assert!(worker().current(&store, at(271)).is_some(), "it is written back");
 }
 
 #[test]
 fn without_shared_data_each_worker_fetches_for_itself() {
     let set = worker();
-    let fetch = set.request_fetch(&Broken, at(0), Want::NoKeys).ok().unwrap();
-    assert_eq!(fetch.finish(&Broken, at(0), Some(keys())), FetchResult::Fetched);
+    let fetch = request(&set, &Broken, at(0), Want::NoKeys).ok().unwrap();
+    assert_eq!(finish(fetch, &Broken, at(0), keys()), FetchResult::Fetched);
     assert!(set.current(&Broken, at(1)).is_some());
     assert!(set.take_store_faults() > 0);
+    assert!(
+        finish(request(&set, &Broken, at(2), Want::UnknownKey).ok().unwrap(), &Broken, at(2), keys())
+            == FetchResult::Fetched
+    );
+    assert!(request(&set, &Broken, at(3), Want::UnknownKey).is_err(), "and is held to the cool-down by its own memory");
 }
 
 #[test]
@@ -157,7 +203,18 @@ fn a_record_of_another_key_is_not_taken_for_this_set() {
     let sealed = crate::record::seal("another", b"{}");
     store.set(&set.key, &sealed, Expect::Absent).unwrap();
     assert!(set.current(&store, at(0)).is_none());
-    let fetch = set.request_fetch(&store, at(0), Want::NoKeys).ok().unwrap();
-    fetch.finish(&store, at(0), Some(keys()));
+    let fetch = request(&set, &store, at(0), Want::NoKeys).ok().unwrap();
+    finish(fetch, &store, at(0), keys());
     assert!(set.current(&store, at(1)).is_some(), "the worker goes by its own memory");
+}
+
+#[test]
+fn a_set_that_no_route_uses_any_more_is_forgotten() {
+    let keyring = Keyring::default();
+    let set = keyring.set("zone", "https://idp.example", &remote());
+    assert_eq!(keyring.in_use().len(), 1);
+    assert!(Rc::ptr_eq(&set, &keyring.set("zone", "https://idp.example", &remote())));
+    assert!(!Rc::ptr_eq(&set, &keyring.set("other", "https://idp.example", &remote())));
+    drop(set);
+    assert!(keyring.in_use().is_empty());
 }

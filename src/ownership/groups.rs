@@ -21,6 +21,9 @@ pub fn map_groups(mapping: &GroupMapping, claims: &Claims, claim: &ClaimName) ->
         Names::Absent => return Groups::Known(Vec::new()),
         Names::Malformed => return Groups::Unknown(GroupsUnknown::Malformed),
         Names::List(names) if names.len() > MAX_GROUPS => return Groups::Unknown(GroupsUnknown::TooMany),
+        Names::List(names) if mapping.limit.is_some_and(|limit| names.len() >= limit) => {
+            return Groups::Unknown(GroupsUnknown::Overflow);
+        }
         Names::List(names) => names,
     };
     if is_overflow(claims, claim) {
@@ -69,6 +72,7 @@ mod tests {
             transform,
             namespace: "default".into(),
             entity_refs,
+            limit: None,
         }
     }
 
@@ -115,6 +119,17 @@ mod tests {
             assert_eq!(map(&identity, "groups", &claims), Groups::Unknown(why), "{claims}");
         }
         assert_eq!(map(&identity, "groups", &json!({"_claim_names": {"roles": "src1"}})), known(&[]));
+    }
+
+    #[test]
+    fn a_list_as_long_as_the_provider_cuts_it_is_unknown() {
+        let limited = GroupMapping { limit: Some(3), ..mapping(false, Some(NameTransform::Identity)) };
+        assert_eq!(
+            map(&limited, "groups", &json!({"groups": ["a", "b"]})),
+            known(&["group:default/a", "group:default/b"])
+        );
+        let cut = map(&limited, "groups", &json!({"groups": ["a", "b", "c"]}));
+        assert_eq!(cut, Groups::Unknown(GroupsUnknown::Overflow));
     }
 
     #[test]

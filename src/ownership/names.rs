@@ -17,6 +17,7 @@ pub fn map_user(mapping: &UserMapping, claim: &str) -> Option<EntityRef> {
 pub(super) fn transform(transform: NameTransform, text: &str) -> String {
     match transform {
         NameTransform::Identity => text.to_owned(),
+        NameTransform::EmailLocalPart => text.rsplit_once('@').map_or(text, |(local, _)| local).to_owned(),
         NameTransform::KebabCase => kebab_case(text),
         NameTransform::LastPathSegment => text.rsplit('/').next().unwrap_or_default().to_owned(),
         NameTransform::MsGraph => msgraph(text),
@@ -64,7 +65,7 @@ mod tests {
 
     #[test]
     fn transforms_write_names_as_the_directories_do() {
-        use NameTransform::{Identity, KebabCase, LastPathSegment, MsGraph};
+        use NameTransform::{EmailLocalPart, Identity, KebabCase, LastPathSegment, MsGraph};
         let cases = [
             (Identity, "payments", "payments"),
             (KebabCase, "Payments Team", "payments-team"),
@@ -74,6 +75,8 @@ mod tests {
             (LastPathSegment, "/org/payments", "payments"),
             (LastPathSegment, "payments", "payments"),
             (LastPathSegment, "/org/", ""),
+            (EmailLocalPart, "ada@example.com", "ada"),
+            (EmailLocalPart, "ada", "ada"),
             (MsGraph, "Payments Team (EU)", "payments_team_eu"),
             (MsGraph, " R&D ", "r_d"),
         ];

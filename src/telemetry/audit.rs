@@ -121,7 +121,7 @@ impl AuditRecord<'_> {
         });
         Line {
             audit: "backstage-kong",
-            time: time(self.time),
+            time: rfc3339(self.time),
             request_id: maybe(self.request_id),
             trace_id: maybe(self.trace_id),
             who,
@@ -160,7 +160,7 @@ pub fn sampled(share: f64, seed: impl Hash) -> bool {
 }
 
 /// RFC 3339, UTC, milliseconds.
-fn time(now: UnixMillis) -> String {
+pub fn rfc3339(now: UnixMillis) -> String {
     let time = i64::try_from(now.0).ok().and_then(DateTime::from_timestamp_millis);
     time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true)).unwrap_or_default()
 }

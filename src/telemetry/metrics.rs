@@ -116,6 +116,18 @@ impl Telemetry {
         }
     }
 
+    /// `keys_to_rotate`: keys and secrets of the configuration that should have been replaced, by issuer.
+    pub fn keys_to_rotate(&self, host: &dyn Metrics, issuer: &str, count: u64) {
+        if let Some(id) = self.registry.series(host, MetricKind::Gauge, "keys_to_rotate", &[("issuer", issuer)]) {
+            host.record(id, count);
+        }
+    }
+
+    /// `userinfo`: questions to issuers about a caller's groups, by issuer and result.
+    pub fn userinfo(&self, host: &dyn Metrics, issuer: &str, result: &str) {
+        self.add(host, "userinfo", &[("issuer", issuer), ("result", result)], 1);
+    }
+
     /// `token_cache`: look-ups of tokens by result, `hit` or `miss`.
     pub fn token_cache(&self, host: &dyn Metrics, hit: bool) {
         self.add(host, "token_cache", &[("result", if hit { "hit" } else { "miss" })], 1);

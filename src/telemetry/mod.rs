@@ -4,5 +4,5 @@ mod audit;
 mod metrics;
 mod series;
 
-pub use audit::{AuditRecord, Quota, Verdict, What, Who, sampled};
+pub use audit::{AuditRecord, Quota, Verdict, What, Who, rfc3339, sampled};
 pub use metrics::{LABELS, Telemetry};

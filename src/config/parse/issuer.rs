@@ -1,20 +1,18 @@
 //! Issuers.
 
+use super::keys::{endpoint, keys};
 use super::{Parsed, each, in_range, not_allowed, once};
 use crate::config::error::{ConfigError, Problem};
 use crate::config::{
-    Algorithm, Audiences, ClaimName, ClaimNames, FetchSettings, GroupMapping, Issuer, IssuerId, KeySource,
-    NameTransform, PrincipalKind, RemoteKeys, UserMapping, raw,
+    Algorithm, Audiences, ClaimName, ClaimNames, GroupMapping, Issuer, IssuerId, NameTransform, PrincipalKind,
+    UserMapping, Userinfo, raw,
 };
+use crate::digest::digest;
 use crate::entity::{DEFAULT_NAMESPACE, EntityRef};
-use crate::jose::KeySet;
-use sha2::{Digest, Sha256};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
-
-/// Shortest secret, in bytes, for HS256: the size of its hash (RFC 7518 §3.2).
-const MIN_SECRET: usize = 32;
 
 pub(super) fn issuers(raw: Vec<raw::Issuer>, texts: &[String]) -> Parsed<Vec<Rc<Issuer>>> {
     let mut names = BTreeSet::new();
@@ -28,21 +26,26 @@ pub(super) fn issuers(raw: Vec<raw::Issuer>, texts: &[String]) -> Parsed<Vec<Rc<
     Ok(issuers)
 }
 
-fn issuer(raw: raw::Issuer, text: &str, path: &str) -> Parsed<Issuer> {
+fn issuer(mut raw: raw::Issuer, text: &str, path: &str) -> Parsed<Issuer> {
     if raw.issuer.is_empty() {
         return Err(ConfigError::new(format!("{path}.issuer"), Problem::Empty("the exact `iss` of its tokens")));
     }
-    let algorithms = algorithms(raw.algorithms.as_ref(), raw.secret.is_some(), &format!("{path}.algorithms"))?;
+    let has_secret = raw.secret.is_some() || raw.secrets.is_some();
+    let algorithms = algorithms(raw.algorithms.as_ref(), has_secret, &format!("{path}.algorithms"))?;
+    let userinfo = userinfo(&raw, path)?;
     let leeway = in_range(raw.leeway_seconds, 0, 300, format!("{path}.leeway_seconds"))?;
     let max_lifetime = raw
         .max_lifetime_seconds
         .map(|seconds| in_range(seconds, 1, 31_536_000, format!("{path}.max_lifetime_seconds")))
         .transpose()?;
+    let keys = keys(&mut raw, &algorithms, path)?;
     Ok(Issuer {
-        id: digest(text),
+        id: IssuerId(digest(&[text.as_bytes()])),
         audiences: audiences(raw.audiences.0, &raw.audience_match, path)?,
-        keys: keys(raw.jwks, raw.jwks_uri, raw.upstream, raw.fetch, raw.secret, &algorithms, path)?,
+        keys,
         algorithms,
+        client_required: raw.client_required,
+        userinfo,
         issuer: raw.issuer,
         typ: raw.typ.0.iter().map(|typ| media_type(typ)).collect(),
         leeway: Duration::from_secs(leeway),
@@ -64,14 +67,6 @@ fn issuer(raw: raw::Issuer, text: &str, path: &str) -> Parsed<Issuer> {
         },
         groups: groups(raw.groups, &format!("{path}.groups"))?,
     })
-}
-
-fn digest(text: &str) -> IssuerId {
-    let mut id = [0; 16];
-    for (to, from) in id.iter_mut().zip(Sha256::digest(text.as_bytes())) {
-        *to = from;
-    }
-    IssuerId(id)
 }
 
 fn algorithms(raw: Option<&raw::List<String>>, has_secret: bool, path: &str) -> Parsed<Vec<Algorithm>> {
@@ -113,98 +108,6 @@ fn audiences(list: Vec<String>, matching: &raw::AudienceMatch, path: &str) -> Pa
     }
 }
 
-fn keys(
-    jwks: Option<serde_json::Value>,
-    uri: Option<String>,
-    upstream: Option<String>,
-    fetch: Option<raw::Fetch>,
-    secret: Option<raw::Secret>,
-    algorithms: &[Algorithm],
-    path: &str,
-) -> Parsed<KeySource> {
-    if uri.is_none() && (upstream.is_some() || fetch.is_some()) {
-        let problem = Problem::Conflict("has `upstream` or `fetch`, which only go with `jwks_uri`");
-        return Err(ConfigError::new(path, problem));
-    }
-    match (jwks, uri, secret) {
-        (Some(jwks), None, None) => inline(&jwks, &format!("{path}.jwks")),
-        (None, Some(uri), None) => remote(&uri, upstream, fetch.unwrap_or_default(), path).map(KeySource::Remote),
-        (None, None, Some(secret)) => shared(secret, algorithms, &format!("{path}.secret")),
-        (None, None, None) => {
-            Err(ConfigError::new(path, Problem::Missing("has no keys; it needs one of `jwks`, `jwks_uri`, `secret`")))
-        }
-        _ => Err(ConfigError::new(path, Problem::Conflict("must have only one of `jwks`, `jwks_uri`, `secret`"))),
-    }
-}
-
-fn inline(jwks: &serde_json::Value, path: &str) -> Parsed<KeySource> {
-    let keys = KeySet::parse(jwks.to_string().as_bytes())
-        .map_err(|error| ConfigError::new(path, Problem::Keys(error.to_string())))?;
-    if let Some(skipped) = keys.skipped().first() {
-        return Err(ConfigError::new(path, Problem::Keys(skipped.to_string())));
-    }
-    if keys.is_empty() {
-        return Err(ConfigError::new(path, Problem::Empty("at least one key")));
-    }
-    Ok(KeySource::Inline(keys))
-}
-
-fn shared(secret: raw::Secret, algorithms: &[Algorithm], path: &str) -> Parsed<KeySource> {
-    let min = algorithms.iter().map(|algorithm| algorithm.hash_bytes()).max().unwrap_or(MIN_SECRET);
-    if secret.0.len() < min {
-        return Err(ConfigError::new(path, Problem::ShortSecret { found: secret.0.len(), min }));
-    }
-    Ok(KeySource::Secret(secret.0.into_bytes()))
-}
-
-fn remote(uri: &str, upstream: Option<String>, fetch: raw::Fetch, path: &str) -> Parsed<RemoteKeys> {
-    let bad_uri =
-        || not_allowed(format!("{path}.jwks_uri"), uri, "an http or https URL without user, fragment or spaces");
-    let (scheme, rest) = uri.split_once("://").ok_or_else(bad_uri)?;
-    let (authority, location) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let clean =
-        |text: &str, banned: &str| text.bytes().all(|b| b.is_ascii_graphic() && !banned.as_bytes().contains(&b));
-    if !matches!(scheme, "http" | "https") || authority.is_empty() || !clean(authority, "@#\\") || !clean(location, "#")
-    {
-        return Err(bad_uri());
-    }
-    let upstream = upstream.ok_or_else(|| {
-        ConfigError::new(path, Problem::Missing("has `jwks_uri` but no `upstream`, the `host:port` that serves it"))
-    })?;
-    let at = |field: &str| format!("{path}.fetch.{field}");
-    let seconds = |found, min, max, field| in_range(found, min, max, at(field)).map(Duration::from_secs);
-    Ok(RemoteKeys {
-        scheme: scheme.to_owned(),
-        authority: authority.to_owned(),
-        path: if location.starts_with('/') { location.to_owned() } else { format!("/{location}") },
-        upstream: dispatch_target(upstream, &format!("{path}.upstream"))?,
-        fetch: FetchSettings {
-            timeout: Duration::from_millis(in_range(fetch.timeout_ms, 100, 30_000, at("timeout_ms"))?),
-            max_age: seconds(fetch.max_age_seconds, 10, 86_400, "max_age_seconds")?,
-            stale: seconds(fetch.stale_seconds, 0, 604_800, "stale_seconds")?,
-            cooldown: seconds(fetch.cooldown_seconds, 1, 3_600, "cooldown_seconds")?,
-        },
-    })
-}
-
-/// What Kong would trap on is refused here: a URL, a path, a bad port.
-fn dispatch_target(target: String, path: &str) -> Parsed<String> {
-    let allowed = "host, host:port, [v6]:port or unix:/path in Kong, or a cluster name in Envoy; never a URL";
-    let is_unix = target.starts_with("unix:/");
-    let port_fits = match target.rsplit_once(':') {
-        Some((host, port)) if !is_unix && !host.is_empty() && (!host.contains(':') || host.ends_with(']')) => {
-            port.parse::<u16>().is_ok_and(|port| port > 0)
-        }
-        Some(_) => is_unix,
-        None => true,
-    };
-    let clean = target.bytes().all(|b| b.is_ascii_graphic()) && (is_unix || !target.contains(['/', '?', '#', '@']));
-    if target.is_empty() || !clean || !port_fits {
-        return Err(not_allowed(path, target, allowed));
-    }
-    Ok(target)
-}
-
 /// `typ` is compared without regard to case and with `application/` left out (RFC 7515 §4.1.9).
 fn media_type(typ: &str) -> String {
     let typ = typ.to_ascii_lowercase();
@@ -212,20 +115,57 @@ fn media_type(typ: &str) -> String {
 }
 
 fn claim_names(raw: raw::Claims, path: &str) -> Parsed<ClaimNames> {
-    let name = |claim: Option<String>, field: &str| match claim {
-        Some(claim) if claim.is_empty() => {
-            Err(ConfigError::new(format!("{path}.claims.{field}"), Problem::Empty("the name of a claim")))
+    let named = |claim: String, field: &str| {
+        if claim.is_empty() {
+            return Err(ConfigError::new(format!("{path}.claims.{field}"), Problem::Empty("the name of a claim")));
         }
-        claim => Ok(claim.map(ClaimName)),
+        Ok(ClaimName(claim))
     };
-    let or = |claim: Option<ClaimName>, default: &str| claim.unwrap_or_else(|| ClaimName(default.to_owned()));
+    let or = |claim: Option<String>, default: &str, field| named(claim.unwrap_or_else(|| default.to_owned()), field);
+    let clients = raw.client.map_or_else(|| vec!["azp".to_owned(), "client_id".to_owned()], |names| names.0);
     Ok(ClaimNames {
-        user: or(name(raw.user, "user")?, "sub"),
-        groups: or(name(raw.groups, "groups")?, "groups"),
-        client: name(raw.client, "client")?,
-        agent: or(name(raw.agent, "agent")?, "/act/sub"),
-        service: name(raw.service, "service")?,
+        user: or(raw.user, "sub", "user")?,
+        groups: or(raw.groups, "groups", "groups")?,
+        client: clients.into_iter().map(|claim| named(claim, "client")).collect::<Parsed<_>>()?,
+        agent: or(raw.agent, "/act/sub", "agent")?,
+        service: raw.service.map(|mark| service(mark, &format!("{path}.claims.service"))).transpose()?,
+        audience: or(raw.audience, "aud", "audience")?,
     })
+}
+
+/// `"service"`: the claim is there; `{"gty": "client-credentials"}`: it has that value.
+fn service(mark: Value, path: &str) -> Parsed<(ClaimName, Option<Value>)> {
+    let one = |members: &serde_json::Map<String, Value>| match members.iter().next() {
+        Some((name, value)) if members.len() == 1 && !name.is_empty() => Some((ClaimName(name.clone()), value.clone())),
+        _ => None,
+    };
+    match &mark {
+        Value::String(name) if !name.is_empty() => Ok((ClaimName(name.clone()), None)),
+        Value::Object(members) if let Some((name, value)) = one(members) => Ok((name, Some(value))),
+        other => {
+            Err(not_allowed(path, other.to_string(), "the name of a claim, or an object with one claim and its value"))
+        }
+    }
+}
+
+/// A `uri` that begins with `/` is a path after the issuer's own URL, at the issuer's own `upstream`.
+fn userinfo(raw: &raw::Issuer, path: &str) -> Parsed<Option<Userinfo>> {
+    let Some(info) = &raw.userinfo else { return Ok(None) };
+    let own = format!("{path}.userinfo");
+    let (uri, upstream) = match info.uri.strip_prefix('/') {
+        Some(rest) => {
+            (format!("{}/{rest}", raw.issuer.trim_end_matches('/')), info.upstream.as_ref().or(raw.upstream.as_ref()))
+        }
+        None => (info.uri.clone(), info.upstream.as_ref()),
+    };
+    let name = |claim: Option<&String>, default: &str| ClaimName(claim.map_or(default, String::as_str).to_owned());
+    let groups = raw.claims.groups.as_deref().unwrap_or("groups");
+    Ok(Some(Userinfo {
+        endpoint: endpoint(&uri, upstream.map(String::as_str), &format!("{own}.uri"), &own)?,
+        groups: name(info.groups.as_ref(), groups),
+        subject: name(info.subject.as_ref(), "sub"),
+        timeout: Duration::from_millis(in_range(info.timeout_ms, 100, 30_000, format!("{own}.timeout_ms"))?),
+    }))
 }
 
 fn groups(raw: raw::Groups, path: &str) -> Parsed<GroupMapping> {
@@ -243,6 +183,11 @@ fn groups(raw: raw::Groups, path: &str) -> Parsed<GroupMapping> {
         transform: raw.transform.as_ref().map(transform),
         namespace: namespace(raw.namespace, &format!("{path}.namespace"))?,
         entity_refs: raw.entity_refs,
+        limit: raw
+            .limit
+            .map(|limit| in_range(limit, 1, 1000, format!("{path}.limit")))
+            .transpose()?
+            .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
     })
 }
 
@@ -251,6 +196,7 @@ fn transform(raw: &raw::Transform) -> NameTransform {
         raw::Transform::Identity => NameTransform::Identity,
         raw::Transform::KebabCase => NameTransform::KebabCase,
         raw::Transform::LastPathSegment => NameTransform::LastPathSegment,
+        raw::Transform::EmailLocalPart => NameTransform::EmailLocalPart,
         raw::Transform::MsGraph => NameTransform::MsGraph,
     }
 }

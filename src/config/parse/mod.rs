@@ -1,7 +1,9 @@
 //! Text → [`Config`]: the one place where a configuration is judged.
 
 mod issuer;
+mod keys;
 mod policy;
+mod preset;
 mod quota;
 
 use super::error::{ConfigError, Problem};
@@ -18,8 +20,9 @@ impl Config {
     /// # Errors
     /// The first fault, with its path, what was found there and what is allowed. Secrets are not part of any message.
     pub fn parse(text: &[u8]) -> Result<Self, ConfigError> {
-        let value: Value =
+        let mut value: Value =
             serde_json::from_slice(text).map_err(|e| ConfigError::new(".", Problem::Json(e.to_string())))?;
+        preset::apply(&mut value)?;
         let issuer_texts = issuer_texts(&value);
         let raw: raw::Config = serde_path_to_error::deserialize(value)
             .map_err(|e| ConfigError::new(e.path().to_string(), Problem::Shape(e.inner().to_string())))?;

@@ -69,9 +69,17 @@ fn every_fault_names_its_path_what_was_found_and_what_is_allowed() {
             "/issuers/0/jwks_uri",
             json!("https://idp.example/keys"),
             "issuers[0]",
-            "only one of `jwks`, `jwks_uri`, `secret`",
+            "only one of `jwks`, `jwks_uri`, `discovery_uri`, `secret`, `secrets`",
         ),
-        ("/issuers/0/upstream", json!("idp.example:443"), "issuers[0]", "only go with `jwks_uri`"),
+        ("/issuers/0/upstream", json!("idp.example:443"), "issuers[0].upstream", "only goes with keys that the provider"),
+        ("/issuers/0/preset", json!("octa"), "issuers[0].preset", "\"octa\"; it must be one of: auth0"),
+        ("/issuers/0/preset", json!(7), "issuers[0].preset", "\"7\"; it must be one of"),
+        ("/issuers/0", json!({"issuer": "peers", "audiences": ["a"]}), "issuers[0]", "has no keys; it needs one of"),
+        ("/issuers/0/claims", json!({"service": {"a": 1, "b": 2}}), "issuers[0].claims.service", "one claim and its value"),
+        ("/issuers/0/claims", json!({"client": 7}), "issuers[0].claims.client", "a string or an array of strings"),
+        ("/issuers/0/groups", json!({"limit": 0}), "issuers[0].groups.limit", "is 0; it must be from 1 to 1000"),
+        ("/issuers/0/userinfo", json!({"uri": "ftp://x"}), "issuers[0].userinfo.uri", "an http or https URL"),
+        ("/issuers/0/secrets", json!([]), "issuers[0]", "only one of"),
         ("/issuers/0/leeway_seconds", json!(301), "issuers[0].leeway_seconds", "is 301; it must be from 0 to 300"),
         ("/issuers/0/leeway_seconds", json!(-1), "issuers[0].leeway_seconds", "invalid value: integer `-1`"),
         ("/issuers/0/kind", json!("robot"), "issuers[0].kind", "unknown variant `robot`, expected `user` or `service`"),
@@ -132,8 +140,9 @@ fn remote_keys_need_an_upstream_the_host_can_dial() {
     {
         let config = with(upstream).unwrap();
         let KeySource::Remote(remote) = &config.issuers[0].keys else { panic!("not remote") };
-        assert_eq!((remote.upstream.as_str(), remote.path.as_str()), (upstream, "/keys?v=1"));
-        assert_eq!((remote.scheme.as_str(), remote.authority.as_str()), ("https", "idp.example"));
+        let keys = remote.source.endpoint();
+        assert_eq!((keys.upstream.as_str(), keys.path.as_str()), (upstream, "/keys?v=1"));
+        assert_eq!((keys.scheme.as_str(), keys.authority.as_str()), ("https", "idp.example"));
     }
     for upstream in
         ["", "https://idp.example", "idp.example:443/keys", "idp.example:0", "idp.example:65536", "idp.example:", ":80"]

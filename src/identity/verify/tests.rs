@@ -17,7 +17,7 @@ fn issuers(change: &Value) -> Vec<Rc<Issuer>> {
     for (name, value) in change.as_object().unwrap() {
         issuer[name] = value.clone();
     }
-    if change.get("secret").is_some() {
+    if change.get("secret").is_some() || change.get("secrets").is_some() {
         issuer.as_object_mut().unwrap().remove("jwks");
     }
     let config = json!({"entity": "api:default/x", "policy": {"rules": []}, "issuers": [issuer]});
@@ -42,8 +42,8 @@ fn verify(token: &str, issuers: &[Rc<Issuer>]) -> Result<Verified, TokenError> {
     let unverified = Unverified::parse(token, issuers, NOW)?;
     let issuer = unverified.issuer().clone();
     match &issuer.keys {
-        crate::config::KeySource::Inline(keys) => unverified.verify(Keys::Set(keys)),
-        crate::config::KeySource::Secret(secret) => unverified.verify(Keys::Secret(secret)),
+        crate::config::KeySource::Inline(keys) => unverified.verify(Keys::Set(keys), NOW),
+        crate::config::KeySource::Secrets(secrets) => unverified.verify(Keys::Secrets(secrets), NOW),
         crate::config::KeySource::Remote(_) => panic!("no remote issuers here"),
     }
 }

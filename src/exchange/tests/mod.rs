@@ -1,5 +1,9 @@
 //! Whole requests through the core, without a proxy.
 
+mod providers;
+mod rotation;
+mod userinfo;
+
 use super::*;
 use crate::config::Config;
 use crate::host::{MemoryStore, MetricId, MetricKind};
@@ -8,7 +12,7 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// 2025-06-15T13:46:40Z, a time in the middle of a day and of a minute.
+/// 2025-06-15T15:06:40Z, a time in the middle of a day and of a minute.
 const NOW: UnixMillis = UnixMillis(1_750_000_000_000);
 
 struct Node {
@@ -87,15 +91,6 @@ fn config() -> Value {
     })
 }
 
-fn with_remote_keys() -> Value {
-    let mut config = config();
-    let issuer = config["issuers"][0].as_object_mut().unwrap();
-    issuer.remove("jwks");
-    issuer.insert("jwks_uri".into(), json!("https://idp.example/keys"));
-    issuer.insert("upstream".into(), json!("idp.example:443"));
-    config
-}
-
 fn token(claims: Value) -> String {
     let mut all = json!({"iss": "https://idp.example", "aud": "payments", "sub": "ada", "iat": NOW.seconds(), "exp": NOW.seconds() + 300});
     all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
@@ -116,7 +111,7 @@ fn forwarded(effect: Effect) -> Forward {
     match effect {
         Effect::Forward(forward) => forward,
         Effect::Answer(answer) => panic!("answered: {}", String::from_utf8_lossy(&answer.body)),
-        Effect::FetchKeys(_) => panic!("fetches keys"),
+        Effect::Dispatch(call) => panic!("calls {call:?}"),
         Effect::Nothing => panic!("nothing happens"),
     }
 }
@@ -125,7 +120,7 @@ fn answered(effect: Effect) -> (u16, Value) {
     match effect {
         Effect::Answer(answer) => (answer.status, serde_json::from_slice(&answer.body).unwrap()),
         Effect::Forward(_) => panic!("forwarded"),
-        Effect::FetchKeys(_) => panic!("fetches keys"),
+        Effect::Dispatch(call) => panic!("calls {call:?}"),
         Effect::Nothing => panic!("nothing happens"),
     }
 }
@@ -168,65 +163,6 @@ fn the_token_does_not_reach_the_upstream_and_tags_do() {
     assert_eq!(set(&forward, "x-backstage-owner"), Some("group:default/payments"));
     assert_eq!(set(&forward, "x-backstage-user"), Some("user:default/ada"));
     assert_eq!(set(&forward, "x-backstage-groups"), Some("group:default/payments"));
-}
-
-#[test]
-fn a_request_with_an_unknown_key_waits_for_one_fetch_and_is_then_answered() {
-    let node = Node::new();
-    let route = node.route(&with_remote_keys());
-    let request = get(Some(&token(json!({"groups": ["payments"]}))));
-    let (waiting, effect) = node.send(&route, &request);
-    assert!(matches!(effect, Effect::FetchKeys(_)));
-    let (_, effect) = waiting.keys_arrived(&node.around(NOW), &request, Some(testing::jwks().as_bytes()));
-    forwarded(effect);
-    forwarded(node.send(&route, &request).1);
-}
-
-#[test]
-fn no_request_passes_because_a_fetch_failed() {
-    for body in [None, Some(&b"<html>"[..]), Some(br#"{"keys":[]}"#)] {
-        let node = Node::new();
-        let route = node.route(&with_remote_keys());
-        let request = get(Some(&token(json!({"groups": ["payments"]}))));
-        let (waiting, _) = node.send(&route, &request);
-        let (settled, effect) = waiting.keys_arrived(&node.around(NOW), &request, body);
-        assert_eq!(answered(effect).0, 503);
-        let (_, effect) = settled.keys_arrived(&node.around(NOW), &request, Some(testing::jwks().as_bytes()));
-        assert!(matches!(effect, Effect::Nothing), "what is settled stays settled");
-    }
-}
-
-#[test]
-fn a_remembered_token_is_dropped_when_its_key_goes_away() {
-    let node = Node::new();
-    let route = node.route(&with_remote_keys());
-    let request = get(Some(&token(json!({"groups": ["payments"]}))));
-    let (waiting, _) = node.send(&route, &request);
-    forwarded(waiting.keys_arrived(&node.around(NOW), &request, Some(testing::jwks().as_bytes())).1);
-
-    let later = UnixMillis(NOW.0 + 250_000);
-    let fetch = route.tick(&node.around(later)).pop().unwrap();
-    keys_fetched(fetch, &node.around(later), Some(testing::other_jwks().as_bytes()));
-    let (_, effect) = begin(&route, &node.around(later), &request);
-    assert_eq!(answered(effect).0, 401);
-}
-
-#[test]
-fn a_key_that_another_worker_has_fetched_a_moment_ago_is_found() {
-    let (node, other) = (Node::new(), Worker::default());
-    let route = node.route(&with_remote_keys());
-    let config = Config::parse(with_remote_keys().to_string().as_bytes()).unwrap();
-    let others = Route::new(config, &other);
-    let fetched = |route: &Rc<Route>, worker: &Worker, now: UnixMillis, keys: &str| {
-        let around = Around { worker, store: &node.store, metrics: &node.metrics, now };
-        keys_fetched(route.tick(&around).pop().unwrap(), &around, Some(keys.as_bytes()));
-    };
-    fetched(&route, &node.worker, NOW, testing::other_jwks());
-    let later = UnixMillis(NOW.0 + 250_000);
-    assert!(route.tick(&node.around(UnixMillis(later.0 - 20_000))).is_empty(), "this worker has just looked");
-    fetched(&others, &other, later, testing::jwks());
-    let request = get(Some(&token(json!({"groups": ["payments"]}))));
-    forwarded(begin(&route, &node.around(UnixMillis(later.0 + 10)), &request).1);
 }
 
 #[test]

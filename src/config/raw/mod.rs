@@ -1,0 +1,228 @@
+//! Serde's mirror of the configuration text. Unknown fields are refused everywhere; meaning is checked in `parse`.
+
+mod issuer;
+mod shape;
+
+pub(in crate::config) use issuer::{AgedSecret, AudienceMatch, Claims, Fetch, Groups, Issuer, SubjectKind, Transform};
+pub(in crate::config) use shape::List;
+
+use serde::Deserialize;
+use serde_json::Value;
+use shape::present;
+use std::collections::BTreeMap;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Config {
+    pub entity: String,
+    pub owner: Option<String>,
+    #[serde(default)]
+    pub consumers: List<String>,
+    #[serde(default)]
+    pub credentials: Credentials,
+    #[serde(default)]
+    pub issuers: List<Issuer>,
+    pub policy: Policy,
+    pub quotas: Option<Quotas>,
+    #[serde(default)]
+    pub tags: Tags,
+    #[serde(default)]
+    pub audit: Audit,
+    #[serde(default)]
+    pub metrics: Metrics,
+    #[serde(default)]
+    pub shared_data: SharedData,
+    pub realm: Option<String>,
+    pub resource_metadata: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Credentials {
+    pub header: String,
+    /// Absent means `Bearer` for `authorization` and none for any other header.
+    #[serde(deserialize_with = "present")]
+    pub scheme: Option<Option<String>>,
+    pub cookie: Option<String>,
+    pub forward_token: bool,
+    pub cors_preflight: Preflight,
+    pub max_token_bytes: u64,
+}
+
+impl Default for Credentials {
+    fn default() -> Self {
+        Self {
+            header: "authorization".to_owned(),
+            scheme: None,
+            cookie: None,
+            forward_token: false,
+            cors_preflight: Preflight::Pass,
+            max_token_bytes: 16 * 1024,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Preflight {
+    Pass,
+    Check,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Policy {
+    #[serde(default)]
+    pub mode: Mode,
+    #[serde(default)]
+    pub agents: Agents,
+    pub rules: List<Rule>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Mode {
+    #[default]
+    Enforce,
+    Shadow,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Agents {
+    #[default]
+    Deny,
+    ReadOnly,
+    Allow,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Rule {
+    pub name: Option<String>,
+    #[serde(default)]
+    pub methods: List<String>,
+    #[serde(default)]
+    pub paths: List<String>,
+    #[serde(default)]
+    pub principals: List<Kind>,
+    pub allow: List<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Kind {
+    User,
+    Service,
+    Agent,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Quotas {
+    #[serde(default)]
+    pub mode: Mode,
+    #[serde(default)]
+    pub on_store_error: StoreFault,
+    #[serde(default)]
+    pub x_ratelimit_headers: bool,
+    pub policies: List<QuotaPolicy>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum StoreFault {
+    #[default]
+    Deny,
+    Allow,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct QuotaPolicy {
+    pub name: String,
+    pub per: Per,
+    pub windows: List<String>,
+    #[serde(default)]
+    pub overrides: BTreeMap<String, List<String>>,
+    #[serde(default)]
+    pub cost: BTreeMap<String, u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Per {
+    Group,
+    User,
+    Client,
+    Entity,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Tags {
+    pub baggage: bool,
+    pub consumer_headers: ConsumerHeaders,
+    pub context: bool,
+}
+
+impl Default for Tags {
+    fn default() -> Self {
+        Self { baggage: true, consumer_headers: ConsumerHeaders::Strip, context: true }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum ConsumerHeaders {
+    Strip,
+    Set,
+    Keep,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Audit {
+    pub log_level: Level,
+    pub sample_allows: f64,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { log_level: Level::Warn, sample_allows: 1.0 }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Metrics {
+    pub enabled: bool,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct SharedData {
+    pub keys_zone: String,
+    pub quota_zone: String,
+}
+
+impl Default for SharedData {
+    fn default() -> Self {
+        Self { keys_zone: "backstage_kong_keys".to_owned(), quota_zone: "backstage_kong_quota".to_owned() }
+    }
+}

@@ -1,0 +1,204 @@
+//! Keys that a provider serves.
+
+use super::*;
+use crate::keyring::Fetch;
+
+const ISSUER: &str = "https://idp.example";
+
+fn with(settings: Value) -> Value {
+    let mut config = config();
+    let issuer = config["issuers"][0].as_object_mut().unwrap();
+    issuer.remove("jwks");
+    issuer.extend(settings.as_object().unwrap().clone());
+    config
+}
+
+fn with_remote_keys() -> Value {
+    with(json!({"jwks_uri": "https://idp.example/keys", "upstream": "idp.example:443"}))
+}
+
+fn ok(body: impl AsRef<[u8]>) -> Reply {
+    Reply { status: 200, cache_control: None, body: body.as_ref().to_vec() }
+}
+
+fn metadata(issuer: &str, jwks_uri: &str) -> Reply {
+    ok(json!({"issuer": issuer, "jwks_uri": jwks_uri}).to_string())
+}
+
+fn call(effect: &Effect) -> &Call {
+    match effect {
+        Effect::Dispatch(call) => call,
+        Effect::Answer(answer) => panic!("answered {}", answer.status),
+        Effect::Forward(_) | Effect::Nothing => panic!("makes no call"),
+    }
+}
+
+fn url(call: &Call) -> String {
+    format!("{}://{}{} via {}", call.to.scheme, call.to.authority, call.to.path, call.to.upstream)
+}
+
+fn ticked(route: &Rc<Route>, around: &Around<'_>) -> Fetch {
+    tick(route, around).pop().unwrap()
+}
+
+fn fetched(fetch: Fetch, around: &Around<'_>, keys: &str) {
+    assert!(fetch_answered(fetch, around, Some(&ok(keys))).is_none());
+}
+
+#[test]
+fn a_request_with_an_unknown_key_waits_for_one_fetch_and_is_then_answered() {
+    let node = Node::new();
+    let route = node.route(&with_remote_keys());
+    let request = get(Some(&token(json!({"groups": ["payments"]}))));
+    let (waiting, effect) = node.send(&route, &request);
+    assert_eq!(url(call(&effect)), "https://idp.example/keys via idp.example:443");
+    let (_, effect) = waiting.answered(&node.around(NOW), &request, Some(&ok(testing::jwks())));
+    forwarded(effect);
+    forwarded(node.send(&route, &request).1);
+}
+
+#[test]
+fn an_issuer_is_enough_to_find_its_keys() {
+    let node = Node::new();
+    let route = node.route(&with(json!({})));
+    let request = get(Some(&token(json!({"groups": ["payments"]}))));
+    let (waiting, effect) = node.send(&route, &request);
+    let document = "https://idp.example/.well-known/openid-configuration via idp.example:443";
+    assert_eq!(url(call(&effect)), document);
+    let found = metadata(ISSUER, "https://idp.example/oauth/keys");
+    let (waiting, effect) = waiting.answered(&node.around(NOW), &request, Some(&found));
+    assert_eq!(url(call(&effect)), "https://idp.example/oauth/keys via idp.example:443");
+    let (_, effect) = waiting.answered(&node.around(NOW), &request, Some(&ok(testing::jwks())));
+    forwarded(effect);
+
+    let soon = UnixMillis(NOW.0 + 280_000);
+    let fetch = ticked(&route, &node.around(soon));
+    assert_eq!(fetch.call().to.path, "/oauth/keys", "the metadata is believed for an hour");
+    fetched(fetch, &node.around(soon), testing::jwks());
+    let late = UnixMillis(NOW.0 + 3_700_000);
+    assert_eq!(url(&ticked(&route, &node.around(late)).call()), document);
+}
+
+#[test]
+fn metadata_that_is_not_the_issuers_lets_nobody_pass() {
+    let documents = [
+        metadata("https://evil.example", "https://idp.example/keys"),
+        metadata(ISSUER, "https://evil.example/keys"),
+        ok("<html>"),
+        Reply { status: 500, ..metadata(ISSUER, "https://idp.example/keys") },
+    ];
+    for document in documents {
+        let node = Node::new();
+        let route = node.route(&with(json!({})));
+        let request = get(Some(&token(json!({"groups": ["payments"]}))));
+        let (waiting, _) = node.send(&route, &request);
+        let (_, effect) = waiting.answered(&node.around(NOW), &request, Some(&document));
+        assert_eq!(answered(effect).0, 503, "{document:?}");
+    }
+}
+
+#[test]
+fn keys_stay_reachable_while_the_metadata_is_not() {
+    let node = Node::new();
+    let route = node.route(&with(json!({})));
+    let first = fetch_answered(
+        ticked(&route, &node.around(NOW)),
+        &node.around(NOW),
+        Some(&metadata(ISSUER, "https://idp.example/k")),
+    );
+    fetched(first.unwrap(), &node.around(NOW), testing::other_jwks());
+    let later = UnixMillis(NOW.0 + 3_700_000);
+    let fetch = fetch_answered(ticked(&route, &node.around(later)), &node.around(later), None).unwrap();
+    assert_eq!(fetch.call().to.path, "/k");
+    fetched(fetch, &node.around(later), testing::jwks());
+    let request =
+        get(Some(&token(json!({"groups": ["payments"], "iat": later.seconds(), "exp": later.seconds() + 60}))));
+    forwarded(begin(&route, &node.around(later), &request).1);
+}
+
+#[test]
+fn no_request_passes_because_a_fetch_failed() {
+    let replies =
+        [None, Some(ok("<html>")), Some(ok(r#"{"keys":[]}"#)), Some(Reply { status: 304, ..ok(testing::jwks()) })];
+    for reply in replies {
+        let node = Node::new();
+        let route = node.route(&with_remote_keys());
+        let request = get(Some(&token(json!({"groups": ["payments"]}))));
+        let (waiting, _) = node.send(&route, &request);
+        let (settled, effect) = waiting.answered(&node.around(NOW), &request, reply.as_ref());
+        assert_eq!(answered(effect).0, 503);
+        let (_, effect) = settled.answered(&node.around(NOW), &request, Some(&ok(testing::jwks())));
+        assert!(matches!(effect, Effect::Nothing), "what is settled stays settled");
+    }
+}
+
+#[test]
+fn keys_that_are_too_old_have_their_own_reason() {
+    let node = Node::new();
+    let mut config = with_remote_keys();
+    config["issuers"][0]["fetch"] = json!({"max_age_seconds": 10, "stale_seconds": 5});
+    let route = node.route(&config);
+    fetched(ticked(&route, &node.around(NOW)), &node.around(NOW), testing::jwks());
+    let request = get(Some(&token(json!({"groups": ["payments"]}))));
+    forwarded(node.send(&route, &request).1);
+    let late = node.around(UnixMillis(NOW.0 + 15_001));
+    let (waiting, effect) = begin(&route, &late, &request);
+    call(&effect);
+    let (_, effect) = waiting.answered(&late, &request, None);
+    let Effect::Answer(answer) = effect else { panic!("not answered") };
+    let line: Value = serde_json::from_str(&answer.audit.unwrap().1).unwrap();
+    assert_eq!((answer.status, line["reason"].as_str()), (503, Some("keys_stale")));
+}
+
+#[test]
+fn a_remembered_token_is_dropped_when_its_key_goes_away() {
+    let node = Node::new();
+    let route = node.route(&with_remote_keys());
+    let request = get(Some(&token(json!({"groups": ["payments"]}))));
+    let (waiting, _) = node.send(&route, &request);
+    forwarded(waiting.answered(&node.around(NOW), &request, Some(&ok(testing::jwks()))).1);
+
+    let later = UnixMillis(NOW.0 + 280_000);
+    fetched(ticked(&route, &node.around(later)), &node.around(later), testing::other_jwks());
+    let (waiting, effect) = begin(&route, &node.around(later), &request);
+    call(&effect);
+    let (_, effect) = waiting.answered(&node.around(later), &request, Some(&ok(testing::other_jwks())));
+    assert_eq!(answered(effect).0, 401);
+    assert_eq!(
+        answered(begin(&route, &node.around(later), &request).1).0,
+        401,
+        "within the cool-down it is not asked for again"
+    );
+}
+
+#[test]
+fn a_key_that_another_worker_has_fetched_a_moment_ago_is_found() {
+    let (node, other) = (Node::new(), Worker::default());
+    let route = node.route(&with_remote_keys());
+    let config = Config::parse(with_remote_keys().to_string().as_bytes()).unwrap();
+    let others = Route::new(config, &other);
+    let fetch = |route: &Rc<Route>, worker: &Worker, now: UnixMillis, keys: &str| {
+        let around = Around { worker, store: &node.store, metrics: &node.metrics, now };
+        fetched(ticked(route, &around), &around, keys);
+    };
+    fetch(&route, &node.worker, NOW, testing::other_jwks());
+    let later = UnixMillis(NOW.0 + 280_000);
+    assert!(tick(&route, &node.around(UnixMillis(NOW.0 + 230_000))).is_empty(), "this worker has just looked");
+    fetch(&others, &other, later, testing::jwks());
+    let request = get(Some(&token(json!({"groups": ["payments"]}))));
+    forwarded(begin(&route, &node.around(UnixMillis(later.0 + 10)), &request).1);
+}
+
+#[test]
+fn one_tick_looks_after_the_keys_of_all_routes() {
+    let node = Node::new();
+    let routes: Vec<_> = (0..20).map(|_| node.route(&with_remote_keys())).collect();
+    let other = node.route(&with(json!({"issuer": "https://other.example"})));
+    assert_eq!(tick(&routes[0], &node.around(NOW)).len(), 2);
+    drop(other);
+    assert_eq!(
+        tick(&routes[0], &node.around(UnixMillis(NOW.0 + 20_000))).len(),
+        1,
+        "a route that is gone needs no keys"
+    );
+}

@@ -1,0 +1,171 @@
+//! One fetch of a set: of the provider's metadata first, where the keys' place is not known, then of the keys.
+
+use super::RemoteKeySet;
+use super::discovery::{self, MAX_DOCUMENT_BYTES};
+use crate::config::RemoteSource;
+use crate::host::{SharedData, UnixMillis};
+use crate::http::{Call, Endpoint, Reply};
+use crate::jose::{KeySet, MAX_KEY_SET_BYTES};
+use std::fmt;
+use std::rc::Rc;
+
+/// What fetching came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FetchResult {
+    /// A set with keys.
+    Fetched,
+    /// No answer, or one that is not 200.
+    Failed,
+    /// An answer that is no key set, or no metadata, or is too large.
+    Unusable,
+    /// A set without a usable key; the last good one stays.
+    Empty,
+    /// Metadata of another issuer.
+    WrongIssuer,
+    /// Metadata whose `jwks_uri` is not followed.
+    KeysElsewhere,
+}
+
+impl FetchResult {
+    /// The word for it in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fetched => "fetched",
+            Self::Failed => "failed",
+            Self::Unusable => "unusable",
+            Self::Empty => "empty",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::KeysElsewhere => "keys_elsewhere",
+        }
+    }
+}
+
+impl fmt::Display for FetchResult {
+    /// What an operator should know of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fetched => "fetched",
+            Self::Failed => "no answer, or one that is not 200",
+            Self::Unusable => "the answer is no key set (or no metadata), or is too large",
+            Self::Empty => "the key set has no usable key",
+            Self::WrongIssuer => "the metadata is another issuer's: its `issuer` is not exactly the configured one",
+            Self::KeysElsewhere => {
+                "the metadata's `jwks_uri` is on another host (set `jwks_upstream`) or leaves https, and is not followed"
+            }
+        })
+    }
+}
+
+/// Leave to fetch a set. Dropping it gives the place back, whether or not an answer came.
+pub struct Fetch {
+    seat: Seat,
+    step: Step,
+}
+
+enum Step {
+    /// Asks for the metadata.
+    Discover(Endpoint),
+    /// Asks for the keys, at a place that the metadata has just named or that was known.
+    Keys(Endpoint, Option<String>),
+}
+
+/// How a fetch goes on.
+pub enum Progress {
+    /// Another call.
+    Next(Fetch),
+    /// It is over.
+    Done(FetchResult),
+}
+
+/// A place among those who fetch a set.
+struct Seat(Rc<RemoteKeySet>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.in_flight.set(self.0.in_flight.get().saturating_sub(1));
+    }
+}
+
+impl Fetch {
+    pub(super) fn new(set: Rc<RemoteKeySet>, now: UnixMillis) -> Self {
+        set.in_flight.set(set.in_flight.get().saturating_add(1));
+        let step = match &set.remote.source {
+            RemoteSource::Jwks(endpoint) => Step::Keys(endpoint.clone(), None),
+            RemoteSource::Discovery { document, .. } => match set.known_place(now) {
+                Some(endpoint) => Step::Keys(endpoint, None),
+                None => Step::Discover(document.clone()),
+            },
+        };
+        Self { seat: Seat(set), step }
+    }
+
+    /// The set that is fetched.
+    pub fn set(&self) -> &Rc<RemoteKeySet> {
+        &self.seat.0
+    }
+
+    /// What to ask now.
+    pub fn call(&self) -> Call {
+        let timeout = self.set().remote.fetch.timeout;
+        match &self.step {
+            Step::Discover(endpoint) => endpoint.get(timeout, MAX_DOCUMENT_BYTES),
+            Step::Keys(endpoint, _) => endpoint.get(timeout, MAX_KEY_SET_BYTES),
+        }
+    }
+
+    /// Takes the answer, `None` where none came. What comes of it in the end is told to every worker of the node.
+    pub fn answered(self, store: &dyn SharedData, now: UnixMillis, reply: Option<&Reply>) -> Progress {
+        let Self { seat, step } = self;
+        let (set, body) = (&seat.0, reply.and_then(Reply::ok));
+        let result = match step {
+            Step::Discover(_) => match place(set, body) {
+                Ok((endpoint, found)) => return Progress::Next(Self { step: Step::Keys(endpoint, found), seat }),
+                Err(fault) => set.settle(store, now, Err(fault)),
+            },
+            Step::Keys(_, found) => {
+                let cache_control = reply.and_then(|reply| reply.cache_control.as_deref());
+                set.settle(
+                    store,
+                    now,
+                    body.ok_or(FetchResult::Failed).and_then(|body| News::read(body, cache_control, found)),
+                )
+            }
+        };
+        Progress::Done(result)
+    }
+}
+
+/// Where the keys are, by the metadata. Metadata that cannot be had does not make a place unknown that it named before;
+/// metadata that is another issuer's does.
+fn place(set: &RemoteKeySet, document: Option<&[u8]>) -> Result<(Endpoint, Option<String>), FetchResult> {
+    let source = &set.remote.source;
+    let read = document.ok_or(FetchResult::Failed).and_then(|document| discovery::read(source, &set.issuer, document));
+    match read {
+        Ok(uri) => Ok((discovery::follow(source, &uri)?, Some(uri))),
+        Err(fault @ (FetchResult::Failed | FetchResult::Unusable)) => {
+            set.last_place().map(|endpoint| (endpoint, None)).ok_or(fault)
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// A set that has come.
+pub(super) struct News {
+    pub keys: Rc<KeySet>,
+    pub text: String,
+    /// `cache-control`, as sent.
+    pub cache_control: Option<String>,
+    /// The `jwks_uri` that the metadata has just named.
+    pub found: Option<String>,
+}
+
+impl News {
+    fn read(body: &[u8], cache_control: Option<&str>, found: Option<String>) -> Result<Self, FetchResult> {
+        let keys = KeySet::parse(body).map_err(|_| FetchResult::Unusable)?;
+        if keys.is_empty() {
+            return Err(FetchResult::Empty);
+        }
+        let text = String::from_utf8_lossy(body).into_owned();
+        Ok(Self { keys: Rc::new(keys), text, cache_control: cache_control.map(str::to_owned), found })
+    }
+}
