@@ -55,6 +55,11 @@ impl Vm {
         Ok(vm)
     }
 
+    /// Size of the linear memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.store.data().memory.map_or(0, |memory| memory.data_size(&self.store))
+    }
+
     pub(crate) fn state(&self) -> &HostState {
         self.store.data()
     }

@@ -110,6 +110,12 @@ impl Worker {
         &self.background
     }
 
+    /// How much memory the VM has taken, in bytes. It grows by pages of 64 KiB and never shrinks.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.vm.as_ref().map_or(0, super::vm::Vm::memory_bytes)
+    }
+
     pub(crate) fn next_id(&mut self) -> u32 {
         self.next_id += 1;
         self.next_id

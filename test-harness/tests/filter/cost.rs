@@ -1,6 +1,6 @@
 //! What a request costs: counts, which do not depend on the machine, held near today's figures.
 
-use super::support::{PROFILES, config, get, node, send, start, token};
+use super::support::{config, get, node, send, start, token};
 use serde_json::json;
 use test_harness::{Profile, Report};
 
@@ -43,21 +43,5 @@ fn a_hot_request_stays_near_todays_cost_and_dispatches_nothing() {
         let fuel_bound = bound.fuel as f64 * SLACK;
         assert!((hot.report.fuel_used as f64) < fuel_bound, "{} fuel, bound {fuel_bound}", hot.report.fuel_used);
         assert!(calls(&hot.report) <= bound.host_calls, "{} host calls", calls(&hot.report));
-    }
-}
-
-#[test]
-#[ignore = "needs the release wasm; make test runs it"]
-fn a_thousand_routes_share_issuers_keys_and_tokens() {
-    for profile in PROFILES {
-        let node = node(profile);
-        let names: Vec<String> = (0..999).map(|n| format!("route-{n}")).chain(["payments".to_owned()]).collect();
-        let routes: Vec<_> = names.iter().map(|name| (name.as_str(), config(json!({})))).collect();
-        let mut worker = start(&node, &routes);
-        let request = get(&token(json!({"groups": ["payments"]})));
-        send(&mut worker, request.clone());
-        let hot = send(&mut worker, request);
-        print("hot among 1,000 routes", profile, &hot.report);
-        assert_eq!(hot.status, 200);
     }
 }

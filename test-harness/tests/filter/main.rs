@@ -8,3 +8,4 @@ mod keys;
 mod quotas;
 mod routes;
 mod support;
+mod upkeep;
