@@ -135,6 +135,11 @@ fn the_schema_is_draft_4_and_keeps_to_keywords_that_kong_knows() {
 /// Visits every subschema; each must be an object of known keywords (draft 4 has no boolean schemas).
 fn walk(schema: &Value, path: &str) {
     let members = schema.as_object().unwrap_or_else(|| panic!("{path} is no object"));
+    // Kong's validator measures a text's length whatever it finds, and fails where that is a table.
+    let types: Vec<_> = members.get("type").and_then(Value::as_array).into_iter().flatten().collect();
+    let may_be_a_table = types.iter().any(|name| *name == "array" || *name == "object");
+    let measures = ["minLength", "maxLength", "pattern"].iter().any(|keyword| members.contains_key(*keyword));
+    assert!(!may_be_a_table || !measures, "{path}");
     for (keyword, value) in members {
         assert!(KEYWORDS.contains(&keyword.as_str()), "{path}/{keyword}");
         let path = format!("{path}/{keyword}");
