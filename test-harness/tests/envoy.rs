@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
-use test_harness::envoy::{Bootstrap, Envoy, EnvoyError, FailurePolicy, RouteSpec, find_binary};
+use test_harness::envoy::{Bootstrap, Envoy, EnvoyError, RouteSpec, find_binary};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -60,10 +60,9 @@ fn start(name: &str, routes: &[(&str, Option<&str>)]) -> Result<Envoy, EnvoyErro
     });
     let bootstrap = Bootstrap {
         wasm: wasm(),
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         routes: routes.collect(),
         clusters: BTreeMap::from([("peers:9080".to_owned(), upstream), ("peers:9081".to_owned(), upstream)]),
-        failure_policy: FailurePolicy::Closed,
+        ..Bootstrap::default()
     };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("envoy-{name}"));
     Envoy::start(&find_binary(&Path::new(ROOT).join(".venv"))?, &bootstrap, 2, &folder)

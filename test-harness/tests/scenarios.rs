@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use test_harness::envoy::{Bootstrap, Envoy, FailurePolicy, RouteSpec, find_binary};
+use test_harness::envoy::{Bootstrap, Envoy, RouteSpec, find_binary};
 use test_harness::lab::http::Base;
 use test_harness::lab::kong_yml::KongYml;
 use test_harness::lab::peers::{DEFAULT_ISSUER, Peers};
@@ -101,13 +101,7 @@ async fn the_table_passes_on_a_real_envoy() {
     let address =
         |name: &str| if name == "peers:9080" { peers.upstream } else { SocketAddr::from(([127, 0, 0, 1], 1)) };
     clusters.extend(routes.iter().map(|route| (route.upstream.clone(), address(&route.upstream))));
-    let bootstrap = Bootstrap {
-        wasm: wasm(),
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        routes,
-        clusters,
-        failure_policy: FailurePolicy::Closed,
-    };
+    let bootstrap = Bootstrap { wasm: wasm(), routes, clusters, ..Bootstrap::default() };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("envoy-scenarios");
     let envoy = Envoy::start(&find_binary(&root().join(".venv")).unwrap(), &bootstrap, 2, &folder).unwrap();
     run(envoy.gateway(), &peers).await;

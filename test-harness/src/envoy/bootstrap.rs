@@ -13,6 +13,7 @@ const HTTP_CONNECTION_MANAGER: &str =
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
 const FILTER_CONFIG: &str = "type.googleapis.com/envoy.config.route.v3.FilterConfig";
+const TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
 const STRING_VALUE: &str = "type.googleapis.com/google.protobuf.StringValue";
 
 /// One route of the gateway.
@@ -40,6 +41,15 @@ pub enum FailurePolicy {
     Reload,
 }
 
+/// How Envoy speaks TLS to a cluster: by the cluster's settings, whatever scheme the filter names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterTls {
+    /// The authorities that may vouch for it, a PEM file.
+    pub authorities: PathBuf,
+    /// The name it is asked for (SNI) and must have.
+    pub name: String,
+}
+
 /// What Envoy is started with.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
@@ -52,8 +62,24 @@ pub struct Bootstrap {
     /// Addresses of upstreams and dispatch targets by their `host:port`, which are cluster names here. The same text
     /// stands in the filter's `upstream` setting for Kong and for Envoy.
     pub clusters: BTreeMap<String, SocketAddr>,
+    /// Those of them that speak TLS.
+    pub tls: BTreeMap<String, ClusterTls>,
     /// What happens after a trap.
     pub failure_policy: FailurePolicy,
+}
+
+impl Default for Bootstrap {
+    /// No routes and no clusters, on a free port of the loopback.
+    fn default() -> Self {
+        Self {
+            wasm: PathBuf::new(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            routes: Vec::new(),
+            clusters: BTreeMap::new(),
+            tls: BTreeMap::new(),
+            failure_policy: FailurePolicy::Closed,
+        }
+    }
 }
 
 impl Bootstrap {
@@ -65,7 +91,7 @@ impl Bootstrap {
             "stats_config": {"stats_tags": stats_tags()},
             "static_resources": {
                 "listeners": [self.listener()],
-                "clusters": self.clusters.iter().map(|(name, at)| cluster(name, *at)).collect::<Vec<_>>(),
+                "clusters": self.clusters.iter().map(|(name, at)| cluster(name, *at, self.tls.get(name))).collect::<Vec<_>>(),
             },
         })
     }
@@ -166,8 +192,8 @@ fn escaped(prefix: &str) -> String {
     prefix.chars().flat_map(|c| [(!c.is_alphanumeric() && c != '/').then_some('\\'), Some(c)]).flatten().collect()
 }
 
-fn cluster(name: &str, at: SocketAddr) -> Value {
-    json!({
+fn cluster(name: &str, at: SocketAddr, tls: Option<&ClusterTls>) -> Value {
+    let mut cluster = json!({
         "name": name,
         "type": "STATIC",
         "connect_timeout": "2s",
@@ -175,7 +201,18 @@ fn cluster(name: &str, at: SocketAddr) -> Value {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(at)}}]}],
         },
-    })
+    });
+    if let Some(ClusterTls { authorities, name }) = tls {
+        let names = json!([{"san_type": "DNS", "matcher": {"exact": name}}]);
+        let validation = json!({"trusted_ca": {"filename": authorities}, "match_typed_subject_alt_names": names});
+        let context = json!({"@type": TLS, "sni": name, "common_tls_context": {"validation_context": validation}});
+        insert(
+            &mut cluster,
+            "transport_socket",
+            json!({"name": "envoy.transport_sockets.tls", "typed_config": context}),
+        );
+    }
+    cluster
 }
 
 fn address(at: SocketAddr) -> Value {
@@ -211,7 +248,7 @@ mod tests {
         let clusters = [("peers:9080".to_owned(), SocketAddr::from(([127, 0, 0, 1], 9080)))].into();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let wasm = "backstage_kong.wasm".into();
-        Bootstrap { wasm, listen, routes, clusters, failure_policy: FailurePolicy::Closed }.to_json()
+        Bootstrap { wasm, listen, routes, clusters, ..Bootstrap::default() }.to_json()
     }
 
     fn manager(bootstrap: &Value) -> &Value {

@@ -10,5 +10,5 @@
 mod bootstrap;
 mod process;
 
-pub use bootstrap::{Bootstrap, FailurePolicy, RouteSpec};
+pub use bootstrap::{Bootstrap, ClusterTls, FailurePolicy, RouteSpec};
 pub use process::{Envoy, EnvoyError, find_binary};
