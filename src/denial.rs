@@ -6,6 +6,7 @@
 use crate::entity::EntityRef;
 use crate::identity::{CredentialError, TokenError};
 use crate::policy::PolicyDenial;
+use crate::quota::engine::EngineError;
 use crate::quota::{self, StoreFault, WindowState};
 use serde_json::{Map, Value, json};
 
@@ -39,6 +40,8 @@ pub enum Denial {
     },
     /// Counts are not to be had, and the configuration denies then.
     QuotaStore(StoreFault),
+    /// The engine that counts for the cluster does not answer, and the configuration denies then.
+    QuotaEngine(EngineError),
     /// The route's configuration was refused.
     Configuration,
 }
@@ -88,6 +91,7 @@ impl Denial {
             Self::Policy(denial) => denial.name(),
             Self::QuotaExhausted { .. } => "quota_exceeded",
             Self::QuotaStore(_) => "quota_store",
+            Self::QuotaEngine(_) => "quota_engine",
             Self::Configuration => "configuration",
         }
     }
@@ -98,6 +102,7 @@ impl Denial {
             Self::Credential(error) => Some(error.to_string()),
             Self::Token(error) => Some(error.to_string()),
             Self::QuotaStore(fault) => Some(fault.to_string()),
+            Self::QuotaEngine(error) => Some(error.to_string()),
             Self::KeysUnavailable { .. } | Self::Policy(_) | Self::QuotaExhausted { .. } | Self::Configuration => None,
         }
     }
@@ -151,7 +156,9 @@ impl Denial {
                 detail: "The quota is used up. Try again after the time in Retry-After.",
                 challenge: None,
             },
-            Self::QuotaStore(_) => unavailable("quota_unavailable", "Quotas cannot be counted right now."),
+            Self::QuotaStore(_) | Self::QuotaEngine(_) => {
+                unavailable("quota_unavailable", "Quotas cannot be counted right now.")
+            }
             Self::Configuration => unavailable(
                 "configuration",
                 "This route's filter has a configuration error; its operator finds it in the gateway's log.",
@@ -177,9 +184,10 @@ impl Denial {
         match self {
             Self::KeysUnavailable { retry_after_seconds, .. } => Some(*retry_after_seconds),
             Self::QuotaExhausted { states, .. } => Some(quota::fields::retry_after_seconds(states)),
-            Self::QuotaStore(_) | Self::Configuration | Self::Policy(PolicyDenial::GroupsUnavailable) => {
-                Some(RETRY_FAULT_SECONDS)
-            }
+            Self::QuotaStore(_)
+            | Self::QuotaEngine(_)
+            | Self::Configuration
+            | Self::Policy(PolicyDenial::GroupsUnavailable) => Some(RETRY_FAULT_SECONDS),
             Self::Credential(_) | Self::Token(_) | Self::Policy(_) => None,
         }
     }

@@ -3,12 +3,14 @@
 //! Everything here is a cache: Kong may drop a worker's memory when it reloads.
 
 use crate::config::{Issuer, IssuerId};
+use crate::host::UnixMillis;
 use crate::identity::{Principal, TokenCache};
 use crate::jose::KeyId;
 use crate::keyring::Keyring;
 use crate::quota::KeySecrets;
+use crate::quota::engine::Engines;
 use crate::telemetry::Telemetry;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
@@ -31,6 +33,10 @@ pub struct Worker {
     pub telemetry: Telemetry,
     /// What keys the hashes in quota keys, by zone.
     pub key_secrets: KeySecrets,
+    /// The engines that quotas are counted in for a cluster.
+    pub engines: Engines,
+    /// When this worker last looked after key sets and the age of keys.
+    pub kept_up: Cell<UnixMillis>,
     issuers: RefCell<BTreeMap<IssuerId, Weak<Issuer>>>,
     /// The last day on which this worker warned of an issuer's keys.
     warned: RefCell<BTreeMap<IssuerId, u64>>,

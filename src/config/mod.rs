@@ -3,6 +3,7 @@
 //! [`Config`] is what the rest of the core reads. The text's own shape, serde's mirror of it, stays in `raw`; turning one
 //! into the other is the only validation there is.
 
+mod engine;
 mod error;
 mod issuer;
 mod parse;
@@ -10,6 +11,7 @@ mod policy;
 mod quota;
 mod raw;
 
+pub use engine::{Breaker, Engine, EngineFault, Synchronise};
 pub use error::{ConfigError, Problem};
 pub use issuer::{
     Algorithm, Audiences, ClaimName, ClaimNames, FetchSettings, GroupMapping, Issuer, IssuerId, KeySource,

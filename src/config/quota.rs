@@ -1,8 +1,9 @@
 //! Quotas: how much a group, user, client or entity may use in a window.
 
-use super::Mode;
+use super::{Engine, Mode};
 use crate::entity::EntityRef;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// All quotas of a route; a request is charged to all of them or to none.
@@ -12,6 +13,8 @@ pub struct Quotas {
     pub mode: Mode,
     /// What happens when shared data fails.
     pub on_store_error: StoreFault,
+    /// Where the nodes of a cluster count together; without it each node counts for itself.
+    pub engine: Option<Rc<Engine>>,
     /// Whether answers carry `X-RateLimit-*` besides the IETF fields.
     pub x_ratelimit_headers: bool,
     /// The policies.

@@ -1,13 +1,13 @@
-//! Caller → decision → charge → tags.
+//! Caller → decision, and once it is charged, tags.
 
+use super::charge::Charging;
 use super::report::Report;
 use super::request::Request;
 use super::{Admitted, Around, Effect, Exchange, Forward, Route, State, deny};
-use crate::config::{Config, Mode, Quotas, StoreFault};
+use crate::config::{Config, Mode};
 use crate::denial::Denial;
 use crate::host::RequestHeaders;
 use crate::policy::{self, Decision, Outcome, RequestFacts};
-use crate::quota::{self, Charge, Subjects};
 use crate::tags;
 use crate::worker::Known;
 use std::rc::Rc;
@@ -39,7 +39,7 @@ pub(super) fn admit(
     let principal = known.as_ref().map(|known| &known.principal);
     let facts = RequestFacts { method: &request.method, target: &request.target };
     let decision = policy::decide(config, &facts, principal);
-    let mut report = Report::new(route, request).by(known.clone()).decided(&decision);
+    let mut report = Report::new(route, request).by(known).decided(&decision);
 
     if let Outcome::Denied(denial) = decision.outcome {
         match config.policy.mode {
@@ -47,61 +47,21 @@ pub(super) fn admit(
             Mode::Shadow => report.note_shadow(Denial::Policy(denial)),
         }
     }
-    let mut response_headers = Vec::new();
-    if let Some(quotas) = &config.quotas {
-        let charge = charge(config, quotas, &report, around);
-        match judge(quotas, charge, &mut report, around) {
-            Ok(fields) => response_headers = fields,
-            Err(denial) => return deny(report, denial, around),
-        }
-    }
-    let (report, audit) = report.allowed(around);
-    let forward = forward(config, &report, &decision, headers, audit);
-    (Exchange(State::Admitted(Admitted { report, response_headers })), Effect::Forward(forward))
+    Charging { route: route.clone(), report, decision }.begin(around, headers)
 }
 
-fn charge(config: &Config, quotas: &Quotas, report: &Report, around: &Around<'_>) -> Charge {
-    let zone = &config.zones.quota;
-    let subjects = Subjects { entity: &config.entity, group: report.granted_by(), principal: report.principal() };
-    let secret = || around.worker.key_secrets.get(around.store, zone, around.now);
-    quota::charge(around.store, quotas, zone, &subjects, report.method(), around.now, secret)
-}
-
-/// Puts the charge into the report; gives the fields of the answer.
-///
-/// # Errors
-/// The denial, where the quotas are enforced and have no room, or the store failed and the configuration denies then.
-fn judge(
-    quotas: &Quotas,
-    charge: Charge,
-    report: &mut Report,
+/// Lets a request pass to the upstream; its answer gets the fields.
+pub(super) fn pass(
+    report: Report,
+    decision: &Decision,
+    response_headers: Vec<(&'static str, String)>,
     around: &Around<'_>,
-) -> Result<Vec<(&'static str, String)>, Denial> {
-    match charge {
-        Charge::Charged(states) => {
-            let fields = quota::fields::headers(&states, quotas.x_ratelimit_headers);
-            report.charged(quotas, states, around);
-            Ok(fields)
-        }
-        Charge::Exhausted(states) => {
-            report.exhausted(states.clone(), around);
-            let denial = Denial::QuotaExhausted { states, x_ratelimit: quotas.x_ratelimit_headers };
-            match quotas.mode {
-                Mode::Enforce => Err(denial),
-                Mode::Shadow => {
-                    report.note_shadow(denial);
-                    Ok(Vec::new())
-                }
-            }
-        }
-        Charge::StoreFailed(fault) => {
-            around.worker.telemetry.store_fault(around.metrics, fault);
-            match quotas.on_store_error {
-                StoreFault::Deny => Err(Denial::QuotaStore(fault)),
-                StoreFault::Allow => Ok(Vec::new()),
-            }
-        }
-    }
+    headers: &dyn RequestHeaders,
+) -> (Exchange, Effect) {
+    let (report, audit) = report.allowed(around);
+    let Some(route) = report.route().cloned() else { return deny(report, Denial::Configuration, around) };
+    let forward = forward(&route.config, &report, decision, headers, audit);
+    (Exchange(State::Admitted(Admitted { report, response_headers })), Effect::Forward(forward))
 }
 
 fn forward(

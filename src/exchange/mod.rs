@@ -1,16 +1,17 @@
 //! One request, as a state machine: events in, effects out.
 //!
 //! ```text
-//!           ┌─answered─┐
-//!           ▼          │
-//! begin ──► AwaitingKeys ──answered──► AwaitingUserinfo ──answered──┐
-//!   │            └──────────answered──────────┐                     │
-//!   └─────────────────────────────────────────┴► Admitted | Denied ◄┘ ──finished──► ∎
+//!           ┌─answered─┐                                              ┌─answered─┐
+//!           ▼          │                                              ▼          │
+//! begin ──► AwaitingKeys ──answered──► AwaitingUserinfo ──answered──► AwaitingQuota ──answered──► Admitted | Denied ──finished──► ∎
 //! ```
+//!
+//! Each of the three that wait is passed over where there is nothing to wait for.
 //!
 //! Each state is a struct named for what it awaits. The adapter carries effects out and decides nothing.
 
 mod admit;
+mod charge;
 mod identify;
 mod report;
 mod request;
@@ -20,12 +21,14 @@ mod upkeep;
 mod userinfo;
 
 pub use route::Route;
-pub use upkeep::{fetch_answered, tick};
+use upkeep::fetch_answered;
+pub use upkeep::{Errand, tick};
 
 use crate::denial::Denial;
 use crate::host::{Metrics, RequestHeaders, SharedData, UnixMillis};
 use crate::http::{Call, Reply};
 use crate::worker::Worker;
+use charge::AwaitingQuota;
 use identify::AwaitingKeys;
 use report::Report;
 use request::Request;
@@ -50,6 +53,7 @@ pub struct Exchange(State);
 enum State {
     AwaitingKeys(Box<AwaitingKeys>),
     AwaitingUserinfo(Box<AwaitingUserinfo>),
+    AwaitingQuota(Box<AwaitingQuota>),
     Admitted(Admitted),
     Denied(Report),
 }
@@ -120,6 +124,7 @@ impl Exchange {
         match self.0 {
             State::AwaitingKeys(awaiting) => awaiting.answered(around, headers, reply),
             State::AwaitingUserinfo(awaiting) => awaiting.answered(around, headers, reply),
+            State::AwaitingQuota(awaiting) => awaiting.answered(around, headers, reply),
             State::Admitted(_) | State::Denied(_) => (self, Effect::Nothing),
         }
     }
@@ -128,14 +133,14 @@ impl Exchange {
     pub fn response_headers(&self) -> &[(&'static str, String)] {
         match &self.0 {
             State::Admitted(admitted) => &admitted.response_headers,
-            State::AwaitingKeys(_) | State::AwaitingUserinfo(_) | State::Denied(_) => &[],
+            State::AwaitingKeys(_) | State::AwaitingUserinfo(_) | State::AwaitingQuota(_) | State::Denied(_) => &[],
         }
     }
 
     /// The answer is out, or the client is gone (`None`).
     pub fn finished(self, around: &Around<'_>, status: Option<u16>) {
         match self.0 {
-            State::AwaitingKeys(_) | State::AwaitingUserinfo(_) => {}
+            State::AwaitingKeys(_) | State::AwaitingUserinfo(_) | State::AwaitingQuota(_) => {}
             State::Admitted(Admitted { report, .. }) | State::Denied(report) => report.finished(around, status),
         }
     }

@@ -26,6 +26,8 @@ pub(super) struct Report {
     /// The denial that shadow mode did not carry out.
     shadowed: Option<Denial>,
     quota: Vec<WindowState>,
+    /// What was done in the place of a quota engine that did not answer.
+    engine: Option<&'static str>,
 }
 
 impl Report {
@@ -35,8 +37,8 @@ impl Report {
 
     /// The report of a request whose route has no configuration.
     pub(super) fn without_route(request: Request) -> Self {
-        let (route, known, rule, granted_by, shadowed, quota) = Default::default();
-        Self { route, request, known, rule, granted_by, reason: "", shadowed, quota }
+        let (route, known, rule, granted_by, shadowed, quota, engine) = Default::default();
+        Self { route, request, known, rule, granted_by, reason: "", shadowed, quota, engine }
     }
 
     pub(super) fn by(self, known: Option<Rc<Known>>) -> Self {
@@ -54,6 +56,16 @@ impl Report {
     /// Notes a denial that is recorded but not carried out; the first one is what the request is known for.
     pub(super) fn note_shadow(&mut self, denial: Denial) {
         self.shadowed.get_or_insert(denial);
+    }
+
+    /// Notes what is done in the place of a quota engine that did not answer.
+    pub(super) fn note_engine(&mut self, instead: &'static str) {
+        self.engine = Some(instead);
+    }
+
+    /// The route, unless its configuration was refused.
+    pub(super) fn route(&self) -> Option<&Rc<Route>> {
+        self.route.as_ref()
     }
 
     pub(super) fn principal(&self) -> Option<&Principal> {
@@ -171,6 +183,7 @@ impl Report {
                 granted_by: self.granted_by.as_ref().map(EntityRef::as_str),
             },
             quota: self.quota.iter().map(quota).collect(),
+            quota_engine: self.engine,
         };
         let level = self.route.as_ref().map_or(log::Level::Warn, |route| route.config.audit.log_level);
         Some((level, record.line()))

@@ -1,10 +1,12 @@
 //! A route: its configuration, and its share of what the worker keeps for all routes.
 
+use super::upkeep::KEYS;
 use crate::config::{Config, Issuer, IssuerId, KeySource};
 use crate::jose::Life;
 use crate::keyring::RemoteKeySet;
 use crate::worker::Worker;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A configured route.
 pub struct Route {
@@ -13,7 +15,7 @@ pub struct Route {
     pub(super) issuer_ids: Vec<IssuerId>,
     /// The remote key set of each issuer, in their order; `None` where keys are in the configuration.
     key_sets: Vec<Option<Rc<RemoteKeySet>>>,
-    needs_upkeep: bool,
+    tick: Option<Duration>,
 }
 
 impl Route {
@@ -33,13 +35,16 @@ impl Route {
         let issuer_ids = config.issuers.iter().map(|issuer| issuer.id).collect();
         let ages = |life: &Life| life.rotate_by.is_some() || life.not_after.is_some();
         let has_aging = |issuer: &Rc<Issuer>| issuer.keys.lives().iter().any(|(_, life)| ages(life));
-        let needs_upkeep = key_sets.iter().any(Option::is_some) || config.issuers.iter().any(has_aging);
-        Rc::new(Self { config, issuer_ids, key_sets, needs_upkeep })
+        let has_keys = key_sets.iter().any(Option::is_some) || config.issuers.iter().any(has_aging);
+        let engine = config.quotas.as_ref().and_then(|quotas| quotas.engine.as_ref());
+        let tick = engine.map(|engine| engine.interval.min(KEYS)).or(has_keys.then_some(KEYS));
+        Rc::new(Self { config, issuer_ids, key_sets, tick })
     }
 
-    /// Whether anything is to be done beside requests: keys that a provider serves, or keys that age.
-    pub fn needs_upkeep(&self) -> bool {
-        self.needs_upkeep
+    /// How often something is to be done beside requests, if anything is: for keys that a provider serves or that age, and for
+    /// counts that a cluster shares.
+    pub fn tick(&self) -> Option<Duration> {
+        self.tick
     }
 
     /// The remote key set of the issuer with this id.

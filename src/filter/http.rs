@@ -61,8 +61,11 @@ impl Http {
     /// Envoy deletes the root context that keeps the worker's timer when its route is removed; then the next route that is
     /// called takes it over. Kong keeps them all, and allows timers in root contexts only.
     fn keep_timer(&self) {
-        if ticker::is_unkept() && !is_kong() && self.route.as_ref().is_some_and(|route| route.needs_upkeep()) {
-            ticker::start(self.root, vm::now());
+        if ticker::is_unkept()
+            && !is_kong()
+            && let Some(period) = self.route.as_ref().and_then(|route| route.tick())
+        {
+            ticker::start(self.root, period, vm::now());
         }
     }
 }

@@ -4,8 +4,7 @@ use super::http::Http;
 use super::vm::{self, around, worker};
 use super::{dispatch, ticker};
 use crate::config::Config;
-use crate::exchange::{self, Route};
-use crate::keyring::Fetch;
+use crate::exchange::{self, Errand, Route};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
@@ -17,22 +16,22 @@ pub(super) struct Root {
     id: u32,
     route: Option<Rc<Route>>,
     ticks: bool,
-    fetches: HashMap<u32, Fetch>,
+    errands: HashMap<u32, Errand>,
 }
 
 impl Root {
     pub(super) fn new(id: u32) -> Self {
-        Self { id, route: None, ticks: false, fetches: HashMap::new() }
+        Self { id, route: None, ticks: false, errands: HashMap::new() }
     }
 
-    fn send(&mut self, fetch: Fetch) {
-        let mut next = Some(fetch);
-        while let Some(fetch) = next.take() {
-            match dispatch::send(&fetch.call()) {
+    fn send(&mut self, errand: Errand) {
+        let mut next = Some(errand);
+        while let Some(errand) = next.take() {
+            match dispatch::send(&errand.call()) {
                 Some(token) => {
-                    self.fetches.insert(token, fetch);
+                    self.errands.insert(token, errand);
                 }
-                None => next = around(|around| exchange::fetch_answered(fetch, around, None)),
+                None => next = around(|around| errand.answered(around, None)),
             }
         }
     }
@@ -58,16 +57,16 @@ impl RootContext for Root {
             }
         };
         // A second period would be one too many for Kong.
-        if !self.ticks && self.route.as_ref().is_some_and(|route| route.needs_upkeep()) {
-            self.ticks = ticker::start(self.id, vm::now());
+        if let Some(period) = self.route.as_ref().and_then(|route| route.tick()).filter(|_| !self.ticks) {
+            self.ticks = ticker::start(self.id, period, vm::now());
         }
         true
     }
 
     fn on_tick(&mut self) {
         let Some(route) = self.route.clone().filter(|_| ticker::is_on_duty(self.id, vm::now())) else { return };
-        for fetch in around(|around| exchange::tick(&route, around)) {
-            self.send(fetch);
+        for errand in around(|around| exchange::tick(&route, around)) {
+            self.send(errand);
         }
     }
 
@@ -82,10 +81,10 @@ impl RootContext for Root {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _trailers: usize) {
-        let Some(fetch) = self.fetches.remove(&token) else { return };
-        let reply = dispatch::reply(headers, body_size, fetch.call().limit);
-        if let Some(fetch) = around(|around| exchange::fetch_answered(fetch, around, reply.as_ref())) {
-            self.send(fetch);
+        let Some(errand) = self.errands.remove(&token) else { return };
+        let reply = dispatch::reply(headers, body_size, errand.call().limit);
+        if let Some(errand) = around(|around| errand.answered(around, reply.as_ref())) {
+            self.send(errand);
         }
     }
 }

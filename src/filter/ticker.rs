@@ -1,15 +1,14 @@
 //! One timer a worker, however many routes it has.
 //!
 //! Hosts give timers to root contexts, one a configuration. The first that needs one takes it for all; another takes over
-//! when that one is gone (Envoy deletes the root contexts of routes that are removed) or has fallen silent.
+//! when that one is gone (Envoy deletes the root contexts of routes that are removed), has fallen silent, or ticks too rarely
+//! (Kong does not change a period once it is set).
 
 use crate::host::UnixMillis;
 use proxy_wasm::hostcalls;
 use std::cell::Cell;
 use std::time::Duration;
 
-/// How often the worker looks after its key sets.
-const TICK: Duration = Duration::from_secs(5);
 /// After how long without a tick its keeper counts as gone.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -17,6 +16,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy)]
 struct Keeper {
     root: u32,
+    period: Duration,
     heard: UnixMillis,
 }
 
@@ -33,11 +33,13 @@ fn is_vacant(now: UnixMillis) -> bool {
     KEEPER.get().is_none_or(|keeper| now.since(keeper.heard) > SILENCE)
 }
 
-/// Starts the worker's timer for a root context unless another keeps it. True where a timer was started.
-pub(super) fn start(root: u32, now: UnixMillis) -> bool {
-    let starts = is_vacant(now) && hostcalls::set_tick_period(TICK).is_ok();
+/// Starts the worker's timer for a root context, unless another keeps one that ticks as often. True where a timer was
+/// started.
+pub(super) fn start(root: u32, period: Duration, now: UnixMillis) -> bool {
+    let suffices = !is_vacant(now) && KEEPER.get().is_some_and(|keeper| keeper.period <= period);
+    let starts = !suffices && hostcalls::set_tick_period(period).is_ok();
     if starts {
-        KEEPER.set(Some(Keeper { root, heard: now }));
+        KEEPER.set(Some(Keeper { root, period, heard: now }));
     }
     starts
 }
@@ -45,11 +47,11 @@ pub(super) fn start(root: u32, now: UnixMillis) -> bool {
 /// Whether a root context whose timer has ticked is the one that does the work. Kong goes on ticking for configurations that
 /// were replaced, and more than once after a trap.
 pub(super) fn is_on_duty(root: u32, now: UnixMillis) -> bool {
-    let is_on_duty = is_vacant(now) || KEEPER.get().is_some_and(|keeper| keeper.root == root);
-    if is_on_duty {
-        KEEPER.set(Some(Keeper { root, heard: now }));
+    let own = KEEPER.get().filter(|keeper| keeper.root == root || is_vacant(now));
+    if let Some(keeper) = own {
+        KEEPER.set(Some(Keeper { root, heard: now, ..keeper }));
     }
-    is_on_duty
+    own.is_some()
 }
 
 /// A root context is gone.

@@ -90,7 +90,7 @@ impl KeySecret {
     /// The zone's secret, or `known` put there if there is none.
     fn obtain_or(store: &dyn SharedData, zone: &str, known: Option<Self>) -> Result<Self, StoreFault> {
         let key = format!("{zone}/secret");
-        for _ in 0..super::limiter::ROUNDS {
+        for _ in 0..super::account::ROUNDS {
             let place = slots::find(store, &key, &|secret| secret.len() == 32, &|_, _| false)?;
             if let Some(secret) = place.held.as_deref().and_then(|secret| secret.try_into().ok()) {
                 return Ok(Self(secret));

@@ -1,7 +1,7 @@
 //! The record of one policy and one subject: the counts of all its windows.
 //!
 //! ```text
-//! version, 1 byte │ generation, 8 bytes │ a window each: length in seconds, 4 │ span, 8 │ previous, 4 │ current, 4
+//! version, 1 byte │ generation, 8 bytes │ owed, 4 │ synced, 8 │ a window each: length in seconds, 4 │ span, 8 │ previous, 4 │ current, 4
 //! ```
 //!
 //! Its size depends on the number of windows alone, so that it is written in place. Two routes to one entity may give a
@@ -14,9 +14,9 @@ use crate::host::UnixMillis;
 use std::time::Duration;
 
 /// Version of the record.
-const VERSION: u8 = 1;
-/// Version (1 byte), generation (8).
-const HEADER: usize = 9;
+const VERSION: u8 = 2;
+/// Version (1 byte), generation (8), owed (4), synced (8).
+const HEADER: usize = 21;
 /// Length in seconds (4 bytes), span (8), previous (4), current (4).
 const ENTRY: usize = 20;
 /// Windows of others that are kept.
@@ -28,6 +28,10 @@ pub(super) struct Ledger {
     /// Drawn when the record is made, and kept for as long as it loses nothing: what was charged to one generation is never
     /// taken from another, which holds the charges of others. Zero where none could be drawn.
     pub generation: u64,
+    /// Units charged here that the cluster's engine has not been told of.
+    pub owed: u32,
+    /// When the counts last came from the engine; the epoch where they never did.
+    pub synced: UnixMillis,
     /// The windows in force.
     pub windows: Vec<(Window, Counts)>,
     /// Other windows that still count for somebody.
@@ -41,13 +45,13 @@ impl Ledger {
     pub(super) fn begin(windows: &[Window], now: UnixMillis) -> Self {
         let fresh = |window: &Window| (*window, Counts::default().at(*window, now));
         let windows = windows.iter().map(fresh).collect();
-        Self { generation: generation(), windows, others: Vec::new(), is_moved: false }
+        Self { generation: generation(), owed: 0, synced: UnixMillis(0), windows, others: Vec::new(), is_moved: false }
     }
 
     /// The ledger at `now`, from its record; `None` where the record is of another version. A policy whose limits change
     /// keeps what was counted, and a new window begins at zero.
     pub(super) fn read(record: &[u8], windows: &[Window], now: UnixMillis) -> Option<Self> {
-        let (generation, stored) = entries(record)?;
+        let (Header { generation, owed, synced }, stored) = entries(record)?;
         let is_moved = stored.iter().any(|(window, counts)| counts.is_ahead(*window, now));
         let stored: Vec<_> = stored.into_iter().map(|(window, counts)| (window, counts.at(window, now))).collect();
         let counts = |window: &Window| {
@@ -61,6 +65,8 @@ impl Ledger {
         others.truncate(MAX_OTHERS);
         Some(Self {
             generation: if is_whole { generation } else { self::generation() },
+            owed,
+            synced,
             windows: windows.iter().map(counts).collect(),
             others,
             is_moved,
@@ -69,7 +75,7 @@ impl Ledger {
 
     /// Whether a record is of this version.
     pub(super) fn is_known(record: &[u8]) -> bool {
-        record.first() == Some(&VERSION) && record.len() % ENTRY == HEADER
+        record.first() == Some(&VERSION) && record.len().checked_sub(HEADER).is_some_and(|rest| rest % ENTRY == 0)
     }
 
     /// Whether nothing in a record counts any more at `now`.
@@ -83,6 +89,8 @@ impl Ledger {
         let mut record = Vec::with_capacity(HEADER + (self.windows.len() + self.others.len()) * ENTRY);
         record.push(VERSION);
         record.extend_from_slice(&self.generation.to_be_bytes());
+        record.extend_from_slice(&self.owed.to_be_bytes());
+        record.extend_from_slice(&self.synced.0.to_be_bytes());
         for (window, counts) in self.windows.iter().chain(&self.others) {
             record.extend_from_slice(&u32::try_from(window.length.as_secs()).unwrap_or(u32::MAX).to_be_bytes());
             record.extend_from_slice(&counts.span.to_be_bytes());
@@ -103,6 +111,32 @@ impl Ledger {
         Self { windows, others: self.others.clone(), ..*self }
     }
 
+    /// The same, with a debt to the cluster's engine.
+    pub(super) fn owing(self, units: u32) -> Self {
+        Self { owed: self.owed.saturating_add(units), ..self }
+    }
+
+    /// The same with `units` less of debt. What the engine was told already it keeps: it then counts too much rather than
+    /// too little.
+    pub(super) fn forgiven(self, units: u32) -> Self {
+        Self { owed: self.owed.saturating_sub(units), ..self }
+    }
+
+    /// The same with counts that the engine gave at `synced`.
+    pub(super) fn in_step(self, synced: UnixMillis) -> Self {
+        Self { synced, ..self }
+    }
+
+    /// The ledger with the engine's counts in place of its own, and on top what the engine has yet to be told.
+    pub(super) fn adopt(&self, counts: &[(Window, Counts)], now: UnixMillis) -> Self {
+        let told = |(window, own): &(Window, Counts)| {
+            let found = counts.iter().find(|(other, _)| other.length == window.length);
+            (*window, found.map_or(*own, |(_, counts)| counts.at(*window, now).charged(self.owed)))
+        };
+        let windows = self.windows.iter().map(told).collect();
+        Self { windows, synced: now, others: self.others.clone(), ..*self }
+    }
+
     /// The ledger with `cost`, charged in `charged`, given back; `None` where this is not the record that was charged.
     pub(super) fn refunded(&self, charged: &Self, cost: u32) -> Option<Self> {
         if self.generation == 0 || self.generation != charged.generation {
@@ -120,12 +154,25 @@ fn generation() -> u64 {
     if getrandom::fill(&mut bytes).is_ok() { u64::from_be_bytes(bytes) } else { 0 }
 }
 
-/// The generation and the counts of a record.
-fn entries(record: &[u8]) -> Option<(u64, Vec<(Window, Counts)>)> {
+struct Header {
+    generation: u64,
+    owed: u32,
+    synced: UnixMillis,
+}
+
+/// The head and the counts of a record.
+fn entries(record: &[u8]) -> Option<(Header, Vec<(Window, Counts)>)> {
     let (version, rest) = record.split_first()?;
     let (generation, rest) = rest.split_first_chunk()?;
+    let (owed, rest) = rest.split_first_chunk()?;
+    let (synced, rest) = rest.split_first_chunk()?;
+    let header = Header {
+        generation: u64::from_be_bytes(*generation),
+        owed: u32::from_be_bytes(*owed),
+        synced: UnixMillis(u64::from_be_bytes(*synced)),
+    };
     let entries: Option<_> = rest.chunks(ENTRY).map(entry).collect();
-    (*version == VERSION).then_some((u64::from_be_bytes(*generation), entries?))
+    (*version == VERSION).then_some((header, entries?))
 }
 
 /// A window's length and counts; the limit is the configuration's to say.

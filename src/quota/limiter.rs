@@ -11,16 +11,13 @@
 //! that had room; if a refund cannot be written it stays so until the window moves on. What a host drops from a full zone is
 //! forgotten, and counts from zero.
 
-use super::key::{KeySecret, Subject, Subjects, is_quota_of, key};
+use super::account::{Account, Outcome, Read};
+use super::key::{KeySecret, Subject, Subjects, key};
 use super::ledger::Ledger;
-use super::slots::{self, Place};
+use super::window::Counts;
 use super::{Charge, StoreFault, WindowState};
 use crate::config::{QuotaPolicy, Quotas, Window};
-use crate::host::{SharedData, UnixMillis, WriteError};
-use crate::record::seal;
-
-/// Rounds of a compare-and-swap loop before other workers are taken to have won for good.
-pub(super) const ROUNDS: usize = 32;
+use crate::host::{SharedData, UnixMillis};
 
 /// Charges a request to all policies, or to none.
 pub fn charge(
@@ -58,39 +55,21 @@ fn accounts<'a>(
         windows: subjects.windows(policy).to_vec(),
         cost: policy.cost_of(method),
         now,
+        owes: false,
     };
     Ok(named.iter().map(account).collect())
 }
 
-/// One policy's record for the subject of a request.
-struct Account<'a> {
-    store: &'a dyn SharedData,
-    zone: &'a str,
-    key: String,
-    policy: &'a str,
-    windows: Vec<Window>,
-    cost: u32,
-    now: UnixMillis,
-}
-
-/// A record as it was read.
-struct Read {
-    place: Place,
-    ledger: Ledger,
-}
-
-/// What charging one record came to.
-enum Outcome {
-    Charged(Ledger),
-    Full(Ledger),
-}
-
+/// Charges all accounts or none.
 fn charge_all(accounts: &[Account<'_>]) -> Charge {
-    let reads: Result<Vec<_>, _> = accounts.iter().map(Account::read).collect();
-    let reads = match reads {
-        Ok(reads) => reads,
-        Err(fault) => return Charge::StoreFailed(fault),
-    };
+    match accounts.iter().map(Account::read).collect() {
+        Ok(reads) => charge_read(accounts, reads),
+        Err(fault) => Charge::StoreFailed(fault),
+    }
+}
+
+/// Charges all accounts, or none, as they were read.
+pub(super) fn charge_read(accounts: &[Account<'_>], reads: Vec<Read>) -> Charge {
     let mut ledgers: Vec<_> = reads.iter().map(|read| read.ledger.clone()).collect();
     if accounts.iter().zip(&ledgers).any(|(account, ledger)| !account.fits(ledger)) {
         for (account, read) in accounts.iter().zip(&reads).filter(|(_, read)| read.ledger.is_moved) {
@@ -119,64 +98,6 @@ fn charge_all(accounts: &[Account<'_>]) -> Charge {
     Charge::Charged(states(accounts, &ledgers, true))
 }
 
-impl Account<'_> {
-    fn fits(&self, ledger: &Ledger) -> bool {
-        ledger.fits(self.now, self.cost)
-    }
-
-    /// Reads the record, or the place where it will be. A place of another quota record that no longer counts is free.
-    fn read(&self) -> Result<Read, StoreFault> {
-        let is_free = |key: &str, record: &[u8]| is_quota_of(self.zone, key) && Ledger::is_idle(record, self.now);
-        let place = slots::find(self.store, &self.key, &Ledger::is_known, &is_free)?;
-        let record = place.held.as_deref().and_then(|record| Ledger::read(record, &self.windows, self.now));
-        let ledger = record.unwrap_or_else(|| Ledger::begin(&self.windows, self.now));
-        Ok(Read { place, ledger })
-    }
-
-    /// Charges the record, deciding again whenever somebody else wrote first. What costs nothing is not written.
-    fn charge(&self, mut read: Read) -> Result<Outcome, StoreFault> {
-        if self.cost == 0 {
-            return Ok(Outcome::Charged(read.ledger));
-        }
-        for _ in 0..ROUNDS {
-            if !self.fits(&read.ledger) {
-                return Ok(Outcome::Full(read.ledger));
-            }
-            let charged = read.ledger.charged(self.cost);
-            match self.write(&read, &charged) {
-                Ok(()) => return Ok(Outcome::Charged(charged)),
-                Err(WriteError::Changed) => read = self.read()?,
-                Err(WriteError::Failed) => return Err(StoreFault::Unavailable),
-            }
-        }
-        Err(StoreFault::Contended)
-    }
-
-    /// Gives back what `charged` says was taken. The ledger as it then stands, or as it was where it cannot be written.
-    fn refund(&self, charged: &Ledger) -> Ledger {
-        if self.cost == 0 {
-            return charged.clone();
-        }
-        for _ in 0..ROUNDS {
-            let Ok(read) = self.read() else { break };
-            if read.place.is_torn {
-                continue;
-            }
-            let Some(refunded) = read.ledger.refunded(charged, self.cost) else { return read.ledger };
-            match self.write(&read, &refunded) {
-                Ok(()) => return refunded,
-                Err(WriteError::Changed) => {}
-                Err(WriteError::Failed) => break,
-            }
-        }
-        charged.clone()
-    }
-
-    fn write(&self, read: &Read, ledger: &Ledger) -> Result<(), WriteError> {
-        self.store.set(&read.place.at, &seal(&read.place.at, &ledger.write()), read.place.expect)
-    }
-}
-
 /// The states of all windows; where the request `is_charged`, none of them refused it.
 fn states(accounts: &[Account<'_>], ledgers: &[Ledger], is_charged: bool) -> Vec<WindowState> {
     let windows = accounts
@@ -184,21 +105,27 @@ fn states(accounts: &[Account<'_>], ledgers: &[Ledger], is_charged: bool) -> Vec
         .zip(ledgers)
         .flat_map(|(account, ledger)| ledger.windows.iter().map(move |(window, counts)| (account, *window, *counts)));
     windows
-        .map(|(account, window, counts)| {
-            let is_full = account.cost > 0 && !counts.fits(window, account.now, account.cost);
-            let millis = if is_full {
-                counts.wait(window, account.now, account.cost)
-            } else {
-                counts.span_left(window, account.now)
-            };
-            let used = counts.used(window, account.now);
-            WindowState {
-                policy: account.policy.to_owned(),
-                window,
-                remaining: u32::try_from(u64::from(window.limit).saturating_sub(used)).unwrap_or(0),
-                reset_seconds: u32::try_from(millis.div_ceil(1000).max(1)).unwrap_or(u32::MAX),
-                violated: is_full && !is_charged,
-            }
-        })
+        .map(|(account, window, counts)| state(account.policy, window, counts, account.cost, account.now, is_charged))
         .collect()
+}
+
+/// The state of one window.
+pub(super) fn state(
+    policy: &str,
+    window: Window,
+    counts: Counts,
+    cost: u32,
+    now: UnixMillis,
+    is_charged: bool,
+) -> WindowState {
+    let is_full = cost > 0 && !counts.fits(window, now, cost);
+    let millis = if is_full { counts.wait(window, now, cost) } else { counts.span_left(window, now) };
+    let used = counts.used(window, now);
+    WindowState {
+        policy: policy.to_owned(),
+        window,
+        remaining: u32::try_from(u64::from(window.limit).saturating_sub(used)).unwrap_or(0),
+        reset_seconds: u32::try_from(millis.div_ceil(1000).max(1)).unwrap_or(u32::MAX),
+        violated: is_full && !is_charged,
+    }
 }

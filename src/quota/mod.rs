@@ -1,5 +1,7 @@
-//! Quotas: sliding windows in shared data.
+//! Quotas: sliding windows in a node's shared data, or in an engine that the nodes of a cluster share.
 
+mod account;
+pub mod engine;
 pub mod fields;
 mod key;
 mod ledger;

@@ -24,7 +24,13 @@ fn policy(name: &str, per: Per, limit: u32, seconds: u64) -> QuotaPolicy {
 }
 
 fn quotas(policies: Vec<QuotaPolicy>) -> Quotas {
-    Quotas { mode: Mode::Enforce, on_store_error: OnStoreError::Deny, x_ratelimit_headers: false, policies }
+    Quotas {
+        mode: Mode::Enforce,
+        on_store_error: OnStoreError::Deny,
+        engine: None,
+        x_ratelimit_headers: false,
+        policies,
+    }
 }
 
 fn entity(text: &str) -> EntityRef {

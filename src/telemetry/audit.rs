@@ -27,6 +27,8 @@ pub struct AuditRecord<'a> {
     pub verdict: Verdict<'a>,
     /// The windows that it was charged to, or found full.
     pub quota: Vec<Quota<'a>>,
+    /// What was done in the place of a quota engine that did not answer: `local`, `deny` or `allow`.
+    pub quota_engine: Option<&'static str>,
 }
 
 /// Who asked.
@@ -147,6 +149,7 @@ impl AuditRecord<'_> {
                     remaining: quota.remaining,
                 })
                 .collect(),
+            quota_engine: self.quota_engine,
         }
     }
 }
@@ -220,6 +223,8 @@ struct Line<'a> {
     granted_by: Option<Cut<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     quota: Vec<LineQuota<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota_engine: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -325,6 +330,7 @@ mod tests {
                 what: What { entity: some, route: some, method: &text, path: &text },
                 verdict: Verdict { decision: "shadow_deny", mode: "enforce", reason: "algorithm_not_allowed", detail: some, rule: some, granted_by: some },
                 quota: vec![Quota { policy: &text, window: text.clone(), remaining: u32::MAX }; 64],
+                quota_engine: Some("local"),
             };
             let line = record.line();
             prop_assert!(!line.is_empty() && line.len() < 2000 && !line.contains(char::is_control));

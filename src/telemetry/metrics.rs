@@ -133,6 +133,11 @@ impl Telemetry {
         self.add(host, "token_cache", &[("result", if hit { "hit" } else { "miss" })], 1);
     }
 
+    /// `engine_calls`: what became of requests to the quota engine, and of pushes to it, by result.
+    pub fn engine_call(&self, host: &dyn Metrics, result: &str) {
+        self.add(host, "engine_calls", &[("result", result)], 1);
+    }
+
     /// `store_faults`: faults of shared data under quotas, by kind.
     pub fn store_fault(&self, host: &dyn Metrics, fault: StoreFault) {
         self.add(host, "store_faults", &[("kind", fault.name())], 1);

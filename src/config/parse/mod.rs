@@ -1,5 +1,6 @@
 //! Text → [`Config`]: the one place where a configuration is judged.
 
+mod engine;
 mod issuer;
 mod keys;
 mod policy;

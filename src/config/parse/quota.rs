@@ -1,10 +1,12 @@
 //! Quotas.
 
+use super::engine::engine;
 use super::policy::{method, mode};
 use super::{Parsed, each, in_range, not_allowed, once, owner};
 use crate::config::error::{ConfigError, Problem};
 use crate::config::{Per, QuotaPolicy, Quotas, StoreFault, Window, raw};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// Bounds the size of a record in shared data and the length of the `RateLimit` fields.
 const MAX_WINDOWS: usize = 8;
@@ -23,7 +25,13 @@ pub(super) fn quotas(raw: raw::Quotas) -> Parsed<Quotas> {
         once(&mut names, &policy.name, format!("{path}.name"))?;
         policies.push(self::policy(policy, &path)?);
     }
-    Ok(Quotas { mode: mode(&raw.mode), on_store_error, x_ratelimit_headers: raw.x_ratelimit_headers, policies })
+    Ok(Quotas {
+        mode: mode(&raw.mode),
+        on_store_error,
+        engine: raw.engine.map(engine).transpose()?.map(Rc::new),
+        x_ratelimit_headers: raw.x_ratelimit_headers,
+        policies,
+    })
 }
 
 fn policy(raw: raw::QuotaPolicy, path: &str) -> Parsed<QuotaPolicy> {

@@ -1,8 +1,10 @@
 //! Serde's mirror of the configuration text. Unknown fields are refused everywhere; meaning is checked in `parse`.
 
+mod engine;
 mod issuer;
 mod shape;
 
+pub(in crate::config) use engine::{Engine, EngineFault, Synchronise};
 pub(in crate::config) use issuer::{AgedSecret, AudienceMatch, Claims, Fetch, Groups, Issuer, SubjectKind, Transform};
 pub(in crate::config) use shape::List;
 
@@ -124,6 +126,7 @@ pub(in crate::config) struct Quotas {
     pub mode: Mode,
     #[serde(default)]
     pub on_store_error: StoreFault,
+    pub engine: Option<Engine>,
     #[serde(default)]
     pub x_ratelimit_headers: bool,
     pub policies: List<QuotaPolicy>,

@@ -38,7 +38,10 @@ fn url(call: &Call) -> String {
 }
 
 fn ticked(route: &Rc<Route>, around: &Around<'_>) -> Fetch {
-    tick(route, around).pop().unwrap()
+    match tick(route, around).pop() {
+        Some(Errand::Keys(fetch)) => fetch,
+        Some(Errand::Counts(_)) | None => panic!("fetches no keys"),
+    }
 }
 
 fn fetched(fetch: Fetch, around: &Around<'_>, keys: &str) {

@@ -74,7 +74,7 @@ fn keys_that_should_have_been_replaced_are_counted_and_named_once_a_day_and_node
         {"secret": testing::SECRET, "rotate_by": "2025-09-01T00:00:00Z"},
         {"secret": testing::SECRET, "not_after": "2025-01-01T00:00:00Z"}
     ])));
-    assert!(route.needs_upkeep());
+    assert!(route.tick().is_some());
     assert!(tick(&route, &node.around(NOW)).is_empty());
     assert_eq!(node.metrics.counts.borrow().get("keys_to_rotate;issuer=https://idp.example"), Some(&2));
     let marks = || node.store.keys().iter().filter(|key| key.contains("/rotate:")).count();

@@ -1,0 +1,174 @@
+//! Decision → charge: in the node's shared data at once, or in the engine that a cluster shares.
+
+use super::admit::pass;
+use super::report::Report;
+use super::{Around, Effect, Exchange, Route, State, deny};
+use crate::config::{Engine, EngineFault, Mode, Quotas, StoreFault, Synchronise};
+use crate::denial::Denial;
+use crate::host::RequestHeaders;
+use crate::http::Reply;
+use crate::policy::Decision;
+use crate::quota::engine::{Answered, Asking, Bill, EngineError, EngineState};
+use crate::quota::{self, Charge, Subjects};
+use std::rc::Rc;
+
+/// A request that the rules let pass.
+pub(super) struct Charging {
+    pub route: Rc<Route>,
+    pub report: Report,
+    pub decision: Decision,
+}
+
+/// A request that waits for the engine.
+pub(super) struct AwaitingQuota {
+    charging: Charging,
+    engine: Rc<EngineState>,
+    bill: Bill,
+    asking: Asking,
+}
+
+impl Charging {
+    /// Charges the request, or asks the engine to.
+    pub(super) fn begin(self, around: &Around<'_>, headers: &dyn RequestHeaders) -> (Exchange, Effect) {
+        let route = self.route.clone();
+        let Some(quotas) = &route.config.quotas else {
+            return pass(self.report, &self.decision, Vec::new(), around, headers);
+        };
+        match &quotas.engine {
+            None => {
+                let charge = self.charge(quotas, around);
+                self.judge(quotas, charge, around, headers)
+            }
+            Some(engine) => self.share(quotas, engine, around, headers),
+        }
+    }
+
+    fn charge(&self, quotas: &Quotas, around: &Around<'_>) -> Charge {
+        let zone = &self.route.config.zones.quota;
+        let secret = || around.worker.key_secrets.get(around.store, zone, around.now);
+        quota::charge(around.store, quotas, zone, &self.subjects(), self.report.method(), around.now, secret)
+    }
+
+    fn subjects(&self) -> Subjects<'_> {
+        let entity = &self.route.config.entity;
+        Subjects { entity, group: self.report.granted_by(), principal: self.report.principal() }
+    }
+
+    fn share(
+        self,
+        quotas: &Quotas,
+        engine: &Engine,
+        around: &Around<'_>,
+        headers: &dyn RequestHeaders,
+    ) -> (Exchange, Effect) {
+        let zone = &self.route.config.zones.quota;
+        let secret = || around.worker.key_secrets.get(around.store, zone, around.now);
+        let bill = match Bill::new(quotas, zone, &self.subjects(), self.report.method(), secret) {
+            Ok(bill) => bill,
+            Err(fault) => return self.judge(quotas, Charge::StoreFailed(fault), around, headers),
+        };
+        let engine = around.worker.engines.get(engine);
+        if engine.engine().synchronise == Synchronise::Periodic
+            && let Some(charge) = engine.charge_known(&bill, around.store, around.now)
+        {
+            return self.judge(quotas, charge, around, headers);
+        }
+        match engine.ask(&bill, around.now) {
+            Some(asking) => AwaitingQuota { charging: self, engine, bill, asking }.ask(),
+            None => self.alone(quotas, &engine, &bill, EngineError::Open, around, headers),
+        }
+    }
+
+    /// The engine did not answer: what happens then is the configuration's to say.
+    fn alone(
+        mut self,
+        quotas: &Quotas,
+        engine: &EngineState,
+        bill: &Bill,
+        error: EngineError,
+        around: &Around<'_>,
+        headers: &dyn RequestHeaders,
+    ) -> (Exchange, Effect) {
+        around.worker.telemetry.engine_call(around.metrics, error.name());
+        self.report.note_engine(engine.engine().on_error.name());
+        match engine.engine().on_error {
+            EngineFault::Local => {
+                let charge = engine.charge_alone(bill, around.store, around.now);
+                self.judge(quotas, charge, around, headers)
+            }
+            EngineFault::Deny => deny(self.report, Denial::QuotaEngine(error), around),
+            EngineFault::Allow => pass(self.report, &self.decision, Vec::new(), around, headers),
+        }
+    }
+
+    /// Lets the request pass or refuses it, by what charging it came to.
+    fn judge(
+        mut self,
+        quotas: &Quotas,
+        charge: Charge,
+        around: &Around<'_>,
+        headers: &dyn RequestHeaders,
+    ) -> (Exchange, Effect) {
+        let fields = match charge {
+            Charge::Charged(states) => {
+                let fields = quota::fields::headers(&states, quotas.x_ratelimit_headers);
+                self.report.charged(quotas, states, around);
+                fields
+            }
+            Charge::Exhausted(states) => {
+                self.report.exhausted(states.clone(), around);
+                let denial = Denial::QuotaExhausted { states, x_ratelimit: quotas.x_ratelimit_headers };
+                match quotas.mode {
+                    Mode::Enforce => return deny(self.report, denial, around),
+                    Mode::Shadow => self.report.note_shadow(denial),
+                }
+                Vec::new()
+            }
+            Charge::StoreFailed(fault) => {
+                around.worker.telemetry.store_fault(around.metrics, fault);
+                match quotas.on_store_error {
+                    StoreFault::Deny => return deny(self.report, Denial::QuotaStore(fault), around),
+                    StoreFault::Allow => Vec::new(),
+                }
+            }
+        };
+        pass(self.report, &self.decision, fields, around, headers)
+    }
+}
+
+impl AwaitingQuota {
+    fn ask(self) -> (Exchange, Effect) {
+        let call = self.asking.call(self.engine.engine());
+        (Exchange(State::AwaitingQuota(Box::new(self))), Effect::Dispatch(call))
+    }
+
+    pub(super) fn answered(
+        self,
+        around: &Around<'_>,
+        headers: &dyn RequestHeaders,
+        reply: Option<&Reply>,
+    ) -> (Exchange, Effect) {
+        let Self { charging, engine, bill, asking } = self;
+        let route = charging.route.clone();
+        let Some(quotas) = &route.config.quotas else {
+            return pass(charging.report, &charging.decision, Vec::new(), around, headers);
+        };
+        let tally = match asking.answered(reply) {
+            Answered::Ask(asking) => return Self { charging, engine, bill, asking }.ask(),
+            Answered::Done(tally) => tally,
+        };
+        match engine.told(&bill, tally, around.now) {
+            Ok(told) => {
+                around.worker.telemetry.engine_call(around.metrics, "answered");
+                if engine.engine().synchronise == Synchronise::Periodic {
+                    engine.adopt(&bill, &told, around.store, around.now);
+                }
+                charging.judge(quotas, told.charge, around, headers)
+            }
+            Err(error) => {
+                log::warn!("quota engine {}: {error}", engine.engine().endpoint.upstream);
+                charging.alone(quotas, &engine, &bill, error, around, headers)
+            }
+        }
+    }
+}

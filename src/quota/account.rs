@@ -1,0 +1,113 @@
+//! One policy's record for the subject of a request, in shared data.
+
+use super::ledger::Ledger;
+use super::slots::{self, Place};
+use super::{StoreFault, key};
+use crate::config::Window;
+use crate::host::{SharedData, UnixMillis, WriteError};
+use crate::record::seal;
+
+/// Rounds of a compare-and-swap loop before other workers are taken to have won for good.
+pub(super) const ROUNDS: usize = 32;
+
+/// A record, and what is charged to it.
+pub(super) struct Account<'a> {
+    pub store: &'a dyn SharedData,
+    pub zone: &'a str,
+    pub key: String,
+    pub policy: &'a str,
+    pub windows: Vec<Window>,
+    pub cost: u32,
+    pub now: UnixMillis,
+    /// Whether the cluster's engine has to be told of what is charged.
+    pub owes: bool,
+}
+
+/// A record as it was read.
+pub(super) struct Read {
+    pub place: Place,
+    pub ledger: Ledger,
+}
+
+/// What charging one record came to.
+pub(super) enum Outcome {
+    Charged(Ledger),
+    Full(Ledger),
+}
+
+impl Account<'_> {
+    pub(super) fn fits(&self, ledger: &Ledger) -> bool {
+        ledger.fits(self.now, self.cost)
+    }
+
+    /// Reads the record, or the place where it will be. A place of another quota record that no longer counts is free.
+    pub(super) fn read(&self) -> Result<Read, StoreFault> {
+        let is_free = |key: &str, record: &[u8]| key::is_quota_of(self.zone, key) && Ledger::is_idle(record, self.now);
+        let place = slots::find(self.store, &self.key, &Ledger::is_known, &is_free)?;
+        let record = place.held.as_deref().and_then(|record| Ledger::read(record, &self.windows, self.now));
+        let ledger = record.unwrap_or_else(|| Ledger::begin(&self.windows, self.now));
+        Ok(Read { place, ledger })
+    }
+
+    /// Charges the record, deciding again whenever somebody else wrote first. What costs nothing is not written.
+    pub(super) fn charge(&self, mut read: Read) -> Result<Outcome, StoreFault> {
+        if self.cost == 0 {
+            return Ok(Outcome::Charged(read.ledger));
+        }
+        for _ in 0..ROUNDS {
+            if !self.fits(&read.ledger) {
+                return Ok(Outcome::Full(read.ledger));
+            }
+            let charged = read.ledger.charged(self.cost).owing(self.debt());
+            match self.write(&read, &charged) {
+                Ok(()) => return Ok(Outcome::Charged(charged)),
+                Err(WriteError::Changed) => read = self.read()?,
+                Err(WriteError::Failed) => return Err(StoreFault::Unavailable),
+            }
+        }
+        Err(StoreFault::Contended)
+    }
+
+    /// Gives back what `charged` says was taken. The ledger as it then stands, or as it was where it cannot be written.
+    pub(super) fn refund(&self, charged: &Ledger) -> Ledger {
+        if self.cost == 0 {
+            return charged.clone();
+        }
+        for _ in 0..ROUNDS {
+            let Ok(read) = self.read() else { break };
+            if read.place.is_torn {
+                continue;
+            }
+            let Some(refunded) = read.ledger.refunded(charged, self.cost) else { return read.ledger };
+            let refunded = refunded.forgiven(self.debt());
+            match self.write(&read, &refunded) {
+                Ok(()) => return refunded,
+                Err(WriteError::Changed) => {}
+                Err(WriteError::Failed) => break,
+            }
+        }
+        charged.clone()
+    }
+
+    /// Changes the record whatever it holds. `None` where `change` wants none, or it could not be written.
+    pub(super) fn change(&self, change: impl Fn(&Ledger) -> Option<Ledger>) -> Option<Ledger> {
+        for _ in 0..ROUNDS {
+            let read = self.read().ok()?;
+            let changed = change(&read.ledger)?;
+            match self.write(&read, &changed) {
+                Ok(()) => return Some(changed),
+                Err(WriteError::Changed) => {}
+                Err(WriteError::Failed) => return None,
+            }
+        }
+        None
+    }
+
+    fn debt(&self) -> u32 {
+        if self.owes { self.cost } else { 0 }
+    }
+
+    pub(super) fn write(&self, read: &Read, ledger: &Ledger) -> Result<(), WriteError> {
+        self.store.set(&read.place.at, &seal(&read.place.at, &ledger.write()), read.place.expect)
+    }
+}

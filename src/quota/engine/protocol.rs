@@ -1,0 +1,183 @@
+//! The script, and how Webdis carries it: arguments between slashes, each percent-encoded.
+
+use super::bill::Line;
+use crate::config::{Engine, Window};
+use crate::host::UnixMillis;
+use crate::http::{Call, Endpoint, Reply};
+use crate::quota::window::Counts;
+use crate::quota::{Charge, limiter};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use std::fmt::Write;
+
+const SCRIPT: &str = include_str!("script.lua");
+/// Its SHA-1, by which Redis knows it.
+pub(super) const SCRIPT_SHA1: &str = "438d61548254b3ecc3ee8bdce432ceca68a6abca";
+/// Largest answer that is read, in bytes.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// What is encoded in a path segment. A dot is, for Webdis takes what follows the last one for a format, as in `.json`.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~').remove(b':');
+
+/// Why an engine's answer is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
+pub enum EngineError {
+    /// It did not answer, or with a status that says it cannot.
+    #[error("no answer, or one of the 5xx")]
+    Failed,
+    /// It refuses the gateway: name, password or list of commands.
+    #[error("it refuses the gateway (user, password, or its list of commands)")]
+    Refused,
+    /// Its answer is not the script's.
+    #[error("its answer is not the script's")]
+    Unusable,
+    /// It was not asked, for it failed a moment ago.
+    #[error("it failed a moment ago and was not asked")]
+    Open,
+}
+
+impl EngineError {
+    /// The word for it in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Unusable => "unusable",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// Whether units are charged where there is no room for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Only where all have room.
+    Try,
+    /// In any case: they were admitted already.
+    Add,
+}
+
+/// A question to the engine.
+pub struct Asking {
+    step: Step,
+    path: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Runs the script; a script that is not there may be loaded first.
+    Run,
+    /// Loads it.
+    Load,
+    /// Runs it after it was loaded.
+    RunLoaded,
+}
+
+/// What an answer leads to.
+pub enum Answered {
+    /// Another question.
+    Ask(Asking),
+    /// The counts.
+    Done(Result<Tally, EngineError>),
+}
+
+/// The script's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// The engine's time.
+    pub now: UnixMillis,
+    is_charged: bool,
+    counts: Vec<Counts>,
+}
+
+impl Asking {
+    pub(super) fn new(mode: Mode, lines: &[Line]) -> Self {
+        let mut path = format!("/EVALSHA/{SCRIPT_SHA1}/{}", lines.len());
+        for line in lines {
+            // Writing to a String does not fail.
+            let _ = write!(path, "/{}", utf8_percent_encode(&line.shared, SEGMENT));
+        }
+        path.push_str(if mode == Mode::Try { "/try" } else { "/add" });
+        for line in lines {
+            let _ = write!(path, "/{}/{}", line.units, line.windows.len());
+            for window in &line.windows {
+                let _ = write!(path, "/{}/{}", window.length.as_secs(), window.limit);
+            }
+        }
+        Self { step: Step::Run, path }
+    }
+
+    /// The call.
+    pub fn call(&self, engine: &Engine) -> Call {
+        let path = match self.step {
+            Step::Run | Step::RunLoaded => self.path.clone(),
+            Step::Load => format!("/SCRIPT/LOAD/{}", utf8_percent_encode(SCRIPT, SEGMENT)),
+        };
+        let to = Endpoint { path, ..engine.endpoint.clone() };
+        Call { to, authorization: engine.authorization.clone(), timeout: engine.timeout, limit: MAX_ANSWER_BYTES }
+    }
+
+    /// Takes the answer, `None` where none came.
+    pub fn answered(self, reply: Option<&Reply>) -> Answered {
+        let body = match reply.map(|reply| reply.status) {
+            Some(200) => reply.map(|reply| reply.body.as_slice()).unwrap_or_default(),
+            Some(401 | 403) => return Answered::Done(Err(EngineError::Refused)),
+            Some(500..) | None => return Answered::Done(Err(EngineError::Failed)),
+            Some(_) => return Answered::Done(Err(EngineError::Unusable)),
+        };
+        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+        if self.step == Step::Load {
+            let is_loaded = answer.get("SCRIPT").is_some_and(|sha1| sha1 == SCRIPT_SHA1);
+            return if is_loaded {
+                Answered::Ask(Self { step: Step::RunLoaded, ..self })
+            } else {
+                Answered::Done(Err(EngineError::Unusable))
+            };
+        }
+        let items = answer.get("EVALSHA").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        match items {
+            [Value::Bool(false), Value::String(why)] if why.starts_with("NOSCRIPT") && self.step == Step::Run => {
+                Answered::Ask(Self { step: Step::Load, ..self })
+            }
+            items => Answered::Done(Tally::read(items).ok_or(EngineError::Unusable)),
+        }
+    }
+}
+
+impl Tally {
+    fn read(items: &[Value]) -> Option<Self> {
+        let numbers: Vec<u64> = items.iter().map(Value::as_u64).collect::<Option<_>>()?;
+        let (charged, now, rest) = match numbers.as_slice() {
+            [charged @ (0 | 1), now, rest @ ..] => (*charged, *now, rest),
+            _ => return None,
+        };
+        let window = |numbers: &[u64]| match numbers {
+            [span, previous, current] => Some(Counts {
+                span: *span,
+                previous: u32::try_from(*previous).ok()?,
+                current: u32::try_from(*current).ok()?,
+            }),
+            _ => None,
+        };
+        let counts = rest.chunks(3).map(window).collect::<Option<_>>()?;
+        Some(Self { now: UnixMillis(now), is_charged: charged == 1, counts })
+    }
+
+    /// The counts of each line; `None` where there are not as many as were asked for.
+    pub(super) fn counts(&self, lines: &[Line]) -> Option<Vec<Vec<(Window, Counts)>>> {
+        let mut counts = self.counts.iter().copied();
+        let mut of = |line: &Line| line.windows.iter().map(|window| Some((*window, counts.next()?))).collect();
+        let all = lines.iter().map(&mut of).collect::<Option<_>>()?;
+        counts.next().is_none().then_some(all)
+    }
+
+    /// What the engine made of the bill.
+    pub(super) fn charge(&self, lines: &[Line], counts: &[Vec<(Window, Counts)>]) -> Charge {
+        let states = lines.iter().zip(counts).flat_map(|(line, counts)| counts.iter().map(move |it| (line, *it)));
+        let states = states
+            .map(|(line, (window, counts))| {
+                limiter::state(&line.policy, window, counts, line.units, self.now, self.is_charged)
+            })
+            .collect();
+        if self.is_charged { Charge::Charged(states) } else { Charge::Exhausted(states) }
+    }
+}

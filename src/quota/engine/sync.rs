@@ -1,0 +1,136 @@
+//! Beside requests: what a node has admitted is told to the engine, and what others have is taken back.
+
+use super::EngineState;
+use super::bill::{Bill, Line};
+use super::protocol::{Answered, Asking, EngineError, Mode};
+use crate::host::{SharedData, UnixMillis};
+use crate::http::{Call, Reply};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Most records that a worker keeps in step; others are asked for by the requests that need them.
+const MAX_IN_USE: usize = 10_000;
+/// Most records in one call, for the length of its URL.
+const MAX_LINES: usize = 20;
+/// How long after its last use a record is kept in step.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// A record that requests have used a moment ago.
+pub(super) struct InUse {
+    zone: String,
+    line: Line,
+    used: UnixMillis,
+}
+
+/// What one worker tells and asks for the node: the records are its own until the answer has come.
+pub struct Push {
+    state: Rc<EngineState>,
+    bill: Bill,
+    /// When each record was in step before.
+    before: Vec<UnixMillis>,
+    asking: Asking,
+}
+
+/// How a push goes on.
+pub enum Pushed {
+    /// Another call.
+    Next(Push),
+    /// It is over.
+    Done(Result<(), EngineError>),
+}
+
+impl EngineState {
+    /// Notes that a bill's records are in use.
+    pub(super) fn note(&self, bill: &Bill, now: UnixMillis) {
+        let mut in_use = self.in_use.borrow_mut();
+        for line in &bill.lines {
+            if let Some(known) = in_use.get_mut(&line.key) {
+                known.used = now;
+                if known.line.windows != line.windows {
+                    known.line.windows.clone_from(&line.windows);
+                }
+            } else if in_use.len() < MAX_IN_USE {
+                in_use.insert(line.key.clone(), InUse { zone: bill.zone.clone(), line: line.clone(), used: now });
+            }
+        }
+    }
+
+    /// The calls that this worker should make now. A record is claimed by one worker of the node at a time.
+    pub fn pushes(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis) -> Vec<Push> {
+        let mut in_use = self.in_use.borrow_mut();
+        in_use.retain(|_, record| now.since(record.used) <= IDLE.max(self.engine.interval * 4));
+        if in_use.is_empty() || !self.breaker.admits(self.engine.breaker, now) {
+            return Vec::new();
+        }
+        let time = self.time(now);
+        let mut by_tag: BTreeMap<(&str, &str), Vec<(Line, UnixMillis)>> = BTreeMap::new();
+        for record in in_use.values() {
+            if let Some(claimed) = claim(record, store, time, self.engine.interval) {
+                by_tag.entry((&record.zone, record.line.tag())).or_default().push(claimed);
+            }
+        }
+        let batches = by_tag.into_iter().flat_map(|((zone, _), claimed)| {
+            claimed.chunks(MAX_LINES).map(|lines| (zone.to_owned(), lines.to_vec())).collect::<Vec<_>>()
+        });
+        let push = |(zone, claimed): (String, Vec<(Line, UnixMillis)>)| {
+            let (lines, before): (Vec<_>, _) = claimed.into_iter().unzip();
+            let asking = Asking::new(Mode::Add, &lines);
+            Push { state: self.clone(), bill: Bill { zone, lines }, before, asking }
+        };
+        batches.map(push).collect()
+    }
+}
+
+/// Takes a record's debt upon this worker, and with it the duty to ask for its counts; `None` where another did within the
+/// interval, or where it cannot be written. What is owed stays in the node's own counts.
+fn claim(record: &InUse, store: &dyn SharedData, now: UnixMillis, interval: Duration) -> Option<(Line, UnixMillis)> {
+    let claimed = std::cell::Cell::new((0, UnixMillis(0)));
+    // Ticks are not to the millisecond: nine tenths of an interval count as one.
+    let is_due = |synced: UnixMillis| now.since(synced) >= interval * 9 / 10;
+    record.line.account(store, &record.zone, now).change(|ledger| {
+        claimed.set((ledger.owed, ledger.synced));
+        is_due(ledger.synced).then(|| ledger.clone().forgiven(ledger.owed).in_step(now))
+    })?;
+    let (units, before) = claimed.get();
+    Some((Line { units, ..record.line.clone() }, before))
+}
+
+impl Push {
+    /// The call.
+    pub fn call(&self) -> Call {
+        self.asking.call(&self.state.engine)
+    }
+
+    /// Takes the answer, `None` where none came.
+    pub fn answered(self, store: &dyn SharedData, now: UnixMillis, reply: Option<&Reply>) -> Pushed {
+        let Self { state, bill, before, asking } = self;
+        let tally = match asking.answered(reply) {
+            Answered::Ask(asking) => return Pushed::Next(Self { state, bill, before, asking }),
+            Answered::Done(tally) => tally,
+        };
+        let told = tally.and_then(|tally| Ok((tally.counts(&bill.lines).ok_or(EngineError::Unusable)?, tally.now)));
+        state.experienced(told.as_ref().map(|(_, time)| *time).map_err(|error| *error), now);
+        match told {
+            Ok((counts, time)) => {
+                for (line, counts) in bill.lines.iter().zip(&counts) {
+                    line.account(store, &bill.zone, time).change(|ledger| Some(ledger.adopt(counts, time)));
+                }
+                Pushed::Done(Ok(()))
+            }
+            Err(error) => {
+                // The debt goes back, and the counts are as old as they were.
+                for (line, before) in bill.lines.iter().zip(before) {
+                    let account = line.account(store, &bill.zone, state.time(now));
+                    account.change(|ledger| Some(ledger.clone().owing(line.units).in_step(before)));
+                }
+                Pushed::Done(Err(error))
+            }
+        }
+    }
+
+    /// The engine, for the log.
+    pub fn upstream(&self) -> &str {
+        &self.state.engine.endpoint.upstream
+    }
+}
