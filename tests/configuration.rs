@@ -51,12 +51,11 @@ fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// The configurations in a folder, and those of providers, each in a folder of its own.
 fn examples(folder: &str) -> Vec<PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(Path::new(ROOT).join(folder))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-        .collect();
+    let entries = fs::read_dir(Path::new(ROOT).join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.map(|path| if path.is_dir() { path.join("config.json") } else { path }).collect();
+    files.retain(|path| path.is_file() && path.extension().is_some_and(|extension| extension == "json"));
     files.sort();
     files
 }
@@ -69,7 +68,7 @@ fn schema() -> jsonschema::Validator {
 fn every_example_passes_the_schema_and_the_parser() {
     let schema = schema();
     let files = examples("examples");
-    assert!(files.len() >= 9, "{} examples", files.len());
+    assert!(files.len() >= 15, "{} examples", files.len());
     for file in files {
         if let Err(error) = schema.validate(&json(&file)) {
             panic!("{}: schema: {} at {}", file.display(), error, error.instance_path());

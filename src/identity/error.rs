@@ -43,12 +43,12 @@ pub enum TokenError {
     /// The signature does not fit.
     #[error("signature does not verify")]
     BadSignature,
-    /// A registered claim is missing.
+    /// A claim that the token must have is missing: a registered one, or the one that names the audiences.
     #[error("claim {0} is missing")]
-    MissingClaim(&'static str),
+    MissingClaim(String),
     /// A registered claim is not of its type, such as `exp` as a string.
     #[error("claim {0} is malformed")]
-    MalformedClaim(&'static str),
+    MalformedClaim(String),
     /// Past `exp`.
     #[error("expired")]
     Expired,

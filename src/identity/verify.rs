@@ -151,7 +151,7 @@ fn check_type(issuer: &Issuer, typ: Option<&str>) -> Result<(), TokenError> {
 
 fn check_times(issuer: &Issuer, claims: &Claims, now: UnixMillis) -> Result<UnixMillis, TokenError> {
     let leeway = issuer.leeway;
-    let ends = claims.date("exp")?.ok_or(TokenError::MissingClaim("exp"))?;
+    let ends = claims.date("exp")?.ok_or(TokenError::MissingClaim("exp".into()))?;
     let begins = claims.date("nbf")?;
     let issued = claims.date("iat")?;
     let expires = ends.after(leeway);
@@ -165,7 +165,7 @@ fn check_times(issuer: &Issuer, claims: &Claims, now: UnixMillis) -> Result<Unix
         return Err(TokenError::IssuedInFuture);
     }
     if let Some(longest) = issuer.max_lifetime {
-        let issued = issued.ok_or(TokenError::MissingClaim("iat"))?;
+        let issued = issued.ok_or(TokenError::MissingClaim("iat".into()))?;
         if ends > issued.after(longest) {
             return Err(TokenError::LivesTooLong);
         }
@@ -181,11 +181,11 @@ fn check_audience(issuer: &Issuer, claims: &Claims) -> Result<(), TokenError> {
         Audiences::AnyOf(wanted) | Audiences::AllOf(wanted) => wanted,
     };
     let found = match claims.get(name) {
-        None => return Err(TokenError::MissingClaim("aud")),
+        None => return Err(TokenError::MissingClaim(name.0.clone())),
         Some(serde_json::Value::String(audience)) => vec![audience.as_str()],
         Some(_) => match claims.names(name) {
             Names::List(found) => found,
-            Names::Absent | Names::Malformed => return Err(TokenError::MalformedClaim("aud")),
+            Names::Absent | Names::Malformed => return Err(TokenError::MalformedClaim(name.0.clone())),
         },
     };
     let has = |audience: &String| found.contains(&audience.as_str());

@@ -5,6 +5,7 @@
 
 mod cost;
 mod keys;
+mod presets;
 mod quotas;
 mod routes;
 mod support;
