@@ -6,6 +6,7 @@
 
 use backstage_kong::config::Config;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -244,14 +245,59 @@ fn the_operators_table_of_settings_is_the_schemas() {
     let metadata = metadata();
     let mut rows = vec!["| setting | values | default | what |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
     settings(metadata.get("config_schema").unwrap(), "", &mut rows);
-    let table = format!("\n{}\n", rows.join("\n"));
+    hold_table("kong/README.md", "settings", &rows);
+}
 
-    let file = Path::new(ROOT).join("kong/README.md");
+/// The table of presets in `examples/README.md` is written from the presets, like the one of settings.
+#[test]
+fn the_examples_table_of_presets_is_the_presets() {
+    let presets = json(&Path::new(ROOT).join("src/config/presets.json"));
+    let presets: Vec<_> = presets.as_object().unwrap().iter().collect();
+    let names: Vec<_> = presets.iter().map(|(name, _)| format!("[`{name}`]({name})")).collect();
+    let mut rows = vec![format!("| | {} |", names.join(" | ")), format!("| --- |{}", " --- |".repeat(names.len()))];
+
+    let mut defaults = BTreeMap::<String, Vec<String>>::new();
+    let mut needs = vec![String::new(); presets.len()];
+    for (column, (_, preset)) in presets.iter().enumerate() {
+        let mut found = Vec::new();
+        leaves(preset.get("defaults").unwrap(), "", &mut found);
+        for (path, value) in found {
+            defaults.entry(path).or_insert_with(|| vec![String::new(); presets.len()])[column] = format!("`{value}`");
+        }
+        let paths = preset.get("needs").and_then(Value::as_object).into_iter().flatten();
+        let paths: Vec<_> = paths.map(|(path, _)| format!("`{}`", path[1..].replace('/', "."))).collect();
+        needs[column] = paths.join(", ");
+    }
+    for (path, cells) in defaults {
+        rows.push(format!("| `{path}` | {} |", cells.join(" | ")));
+    }
+    rows.push(format!("| you set | {} |", needs.join(" | ")));
+    hold_table("examples/README.md", "presets", &rows);
+}
+
+/// Every value that is not an object of settings, with the dotted path to it.
+fn leaves(value: &Value, path: &str, found: &mut Vec<(String, Value)>) {
+    // What stands in these is claims, which the token's issuer names, not settings.
+    let is_map = ["required_claims", "claims.service"].contains(&path);
+    match value.as_object().filter(|_| !is_map) {
+        Some(members) => members.iter().for_each(|(name, value)| {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            leaves(value, &path, found);
+        }),
+        None => found.push((path.to_owned(), value.clone())),
+    }
+}
+
+/// Holds the table between `<!-- {name} -->` and `<!-- end of {name} -->` to be these rows, or writes them there.
+fn hold_table(file: &str, name: &str, rows: &[String]) {
+    let table = format!("\n{}\n", rows.join("\n"));
+    let (start, end) = (format!("<!-- {name} -->"), format!("<!-- end of {name} -->"));
+    let file = Path::new(ROOT).join(file);
     let readme = fs::read_to_string(&file).unwrap();
-    let (before, rest) = readme.split_once("<!-- settings -->").unwrap();
-    let (written, after) = rest.split_once("<!-- end of settings -->").unwrap();
+    let (before, rest) = readme.split_once(&start).unwrap();
+    let (written, after) = rest.split_once(&end).unwrap();
     if std::env::var_os("UPDATE_README").is_some() {
-        fs::write(&file, format!("{before}<!-- settings -->{table}<!-- end of settings -->{after}")).unwrap();
+        fs::write(&file, format!("{before}{start}{table}{end}{after}")).unwrap();
         return;
     }
     assert!(written == table, "run UPDATE_README=1 cargo test --test configuration");

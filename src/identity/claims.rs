@@ -90,7 +90,9 @@ impl Claims {
         let seconds = value.as_f64().filter(|seconds| (0.0..=LAST_SECOND).contains(seconds));
         // In range, so that the conversion neither wraps nor loses more than the fraction of a millisecond.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        seconds.map(|seconds| Some(UnixMillis((seconds * 1000.0) as u64))).ok_or(TokenError::MalformedClaim(name.into()))
+        seconds
+            .map(|seconds| Some(UnixMillis((seconds * 1000.0) as u64)))
+            .ok_or(TokenError::MalformedClaim(name.into()))
     }
 }
 
