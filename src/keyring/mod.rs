@@ -188,10 +188,12 @@ impl RemoteKeySet {
         Err(NotNow { retry_after: Duration::from_secs(1), provider_down: true })
     }
 
-    /// Asks for leave to fetch ahead of age, from a tick. At most one worker of the node is told yes.
-    pub fn refresh(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis) -> Option<Fetch> {
+    /// Asks for leave to fetch ahead of age, from a tick; the next one comes after `period`. At most one worker of the node
+    /// is told yes.
+    pub fn refresh(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis, period: Duration) -> Option<Fetch> {
         self.look(store, now, false);
-        let may_fetch = self.is_due(now)
+        // What becomes due before the next tick is done at this one, or short-lived sets would outlive their age.
+        let may_fetch = self.is_due(now.after(period))
             && self.rest(now, Want::Refresh).is_zero()
             && self.lease(store, now, Want::Refresh) != Lease::Taken;
         may_fetch.then(|| Fetch::new(self.clone(), now))
@@ -212,17 +214,18 @@ impl RemoteKeySet {
     }
 
     /// How long to leave the provider alone: after a failure, and after a fetch for an unknown key before another such
-    /// one. While one runs, those who need the same may join it.
+    /// one. An unknown key does not wait for what failed before it: the provider may be back with new keys. While one such fetch
+    /// runs, those who need the same may join it.
     fn rest(&self, now: UnixMillis, want: Want) -> Duration {
         let state = self.state.borrow();
         let record = &state.held.record;
         let is_running = record.leased_until > now.0;
-        let asked = if want == Want::UnknownKey && record.asked > 0 && !is_running {
-            UnixMillis(record.asked).after(self.remote.fetch.cooldown)
-        } else {
-            UnixMillis(0)
+        let until = match want {
+            Want::UnknownKey if record.asked == 0 || is_running => UnixMillis(0),
+            Want::UnknownKey => UnixMillis(record.asked).after(self.remote.fetch.cooldown),
+            _ => UnixMillis(record.retry_at),
         };
-        asked.max(UnixMillis(record.retry_at)).since(now)
+        until.since(now)
     }
 
     /// Where the keys are, by metadata that is still believed.

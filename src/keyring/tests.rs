@@ -4,6 +4,9 @@ use crate::host::{Expect, MemoryStore, StoreFailed, Stored, WriteError};
 use crate::http::Reply;
 use crate::jose::testing;
 
+/// How often a worker's ticks come.
+const TICK: Duration = Duration::from_secs(5);
+
 fn remote() -> RemoteKeys {
     RemoteKeys {
         source: RemoteSource::Jwks(Endpoint::parse("https://idp.example/keys", None).unwrap()),
@@ -60,41 +63,41 @@ impl SharedData for Broken {
 fn one_worker_fetches_and_all_of_the_node_have_the_set() {
     let (store, first, second) = (MemoryStore::default(), worker(), worker());
     assert!(first.current(&store, at(0)).is_none());
-    let fetch = first.refresh(&store, at(0)).unwrap();
-    assert!(second.refresh(&store, at(0)).is_none(), "the lease is taken");
+    let fetch = first.refresh(&store, at(0), TICK).unwrap();
+    assert!(second.refresh(&store, at(0), TICK).is_none(), "the lease is taken");
     assert_eq!(finish(fetch, &store, at(1), keys()), FetchResult::Fetched);
     assert!(second.current(&store, at(2)).is_some());
-    assert!(second.refresh(&store, at(2)).is_none(), "it is fresh");
+    assert!(second.refresh(&store, at(2), TICK).is_none(), "it is fresh");
 }
 
 #[test]
 fn a_set_is_refreshed_ahead_of_age_by_one_worker() {
     let (store, first, second) = (MemoryStore::default(), worker(), worker());
-    finish(first.refresh(&store, at(0)).unwrap(), &store, at(0), keys());
-    assert!(second.refresh(&store, at(239)).is_none());
-    assert!(second.refresh(&store, at(270)).is_some());
-    assert!(first.refresh(&store, at(271)).is_none());
+    finish(first.refresh(&store, at(0), TICK).unwrap(), &store, at(0), keys());
+    assert!(second.refresh(&store, at(234), TICK).is_none());
+    assert!(second.refresh(&store, at(270), TICK).is_some());
+    assert!(first.refresh(&store, at(271), TICK).is_none());
 }
 
 #[test]
 fn a_provider_that_asks_for_it_is_asked_sooner() {
     let (store, set) = (MemoryStore::default(), worker());
     let reply = Reply { status: 200, cache_control: Some("max-age=100".into()), body: testing::jwks().into() };
-    set.refresh(&store, at(0)).unwrap().answered(&store, at(0), Some(&reply));
-    assert!(set.refresh(&store, at(79)).is_none());
-    assert!(set.refresh(&store, at(90)).is_some());
+    set.refresh(&store, at(0), TICK).unwrap().answered(&store, at(0), Some(&reply));
+    assert!(set.refresh(&store, at(74), TICK).is_none());
+    assert!(set.refresh(&store, at(90), TICK).is_some());
 }
 
 #[test]
 fn the_last_good_set_serves_while_the_provider_is_down_until_it_is_too_old() {
     let (store, set) = (MemoryStore::default(), worker());
-    finish(set.refresh(&store, at(0)).unwrap(), &store, at(0), keys());
+    finish(set.refresh(&store, at(0), TICK).unwrap(), &store, at(0), keys());
     for (seconds, answer) in [(300, None), (320, Some("<html>")), (350, Some(r#"{"keys":[]}"#)), (400, Some("[]"))] {
-        let fetch = set.refresh(&store, at(seconds)).unwrap();
+        let fetch = set.refresh(&store, at(seconds), TICK).unwrap();
         assert_ne!(finish(fetch, &store, at(seconds), answer), FetchResult::Fetched);
         assert!(set.current(&store, at(seconds)).is_some());
     }
-    assert!(set.refresh(&store, at(420)).is_none(), "by now it is left alone for longer than the cool-down");
+    assert!(set.refresh(&store, at(420), TICK).is_none(), "by now it is left alone for longer than the cool-down");
     assert!(set.current(&store, at(3900)).is_some());
     assert!(set.current(&store, at(3901)).is_none());
 }
@@ -102,7 +105,7 @@ fn the_last_good_set_serves_while_the_provider_is_down_until_it_is_too_old() {
 #[test]
 fn a_flood_of_unknown_keys_causes_one_fetch_a_cooldown() {
     let (store, set) = (MemoryStore::default(), worker());
-    finish(set.refresh(&store, at(0)).unwrap(), &store, at(0), keys());
+    finish(set.refresh(&store, at(0), TICK).unwrap(), &store, at(0), keys());
     let mut fetches = 0;
     for tenth in 0..600 {
         let now = UnixMillis(at(0).0 + tenth * 100);
@@ -117,8 +120,20 @@ fn a_flood_of_unknown_keys_causes_one_fetch_a_cooldown() {
 #[test]
 fn a_key_that_came_into_use_right_after_a_refresh_is_found_at_once() {
     let (store, set) = (MemoryStore::default(), worker());
-    finish(set.refresh(&store, at(0)).unwrap(), &store, at(0), Some(testing::other_jwks()));
+    finish(set.refresh(&store, at(0), TICK).unwrap(), &store, at(0), Some(testing::other_jwks()));
     assert!(request(&set, &store, at(1), Want::UnknownKey).is_ok());
+}
+
+#[test]
+fn a_provider_that_is_back_with_a_new_key_is_found_while_refreshes_are_spaced_out() {
+    let (store, set) = (MemoryStore::default(), worker());
+    finish(set.refresh(&store, at(0), TICK).unwrap(), &store, at(0), keys());
+    for seconds in [300, 320, 350] {
+        finish(set.refresh(&store, at(seconds), TICK).unwrap(), &store, at(seconds), None);
+    }
+    assert!(set.refresh(&store, at(351), TICK).is_none());
+    let fetch = request(&set, &store, at(351), Want::UnknownKey).ok().unwrap();
+    assert_eq!(finish(fetch, &store, at(351), Some(testing::other_jwks())), FetchResult::Fetched);
 }
 
 #[test]
@@ -155,18 +170,18 @@ fn an_empty_set_is_asked_for_again_after_the_cooldown() {
 #[test]
 fn a_lease_whose_holder_vanished_ends_by_itself() {
     let (store, first, second) = (MemoryStore::default(), worker(), worker());
-    drop(first.refresh(&store, at(0)).unwrap());
-    assert!(second.refresh(&store, at(2)).is_none());
-    assert!(second.refresh(&store, at(4)).is_some());
+    drop(first.refresh(&store, at(0), TICK).unwrap());
+    assert!(second.refresh(&store, at(2), TICK).is_none());
+    assert!(second.refresh(&store, at(4), TICK).is_some());
 }
 
 #[test]
 fn where_ticks_do_not_run_a_request_has_to_refresh() {
     let (store, set) = (MemoryStore::default(), worker());
-    finish(set.refresh(&store, at(0)).unwrap(), &store, at(0), keys());
+    finish(set.refresh(&store, at(0), TICK).unwrap(), &store, at(0), keys());
     assert!(!set.is_overdue(at(269)));
     assert!(set.is_overdue(at(300)), "due, and nobody has tried");
-    finish(set.refresh(&store, at(300)).unwrap(), &store, at(300), None);
+    finish(set.refresh(&store, at(300), TICK).unwrap(), &store, at(300), None);
     assert!(!set.is_overdue(at(301)), "somebody has tried");
     assert!(set.is_overdue(at(600)), "twice the age, whatever was tried");
 }
@@ -174,12 +189,12 @@ fn where_ticks_do_not_run_a_request_has_to_refresh() {
 #[test]
 fn an_evicted_record_does_not_stop_a_worker_that_has_the_set() {
     let (store, set) = (MemoryStore::default(), worker());
-    finish(set.refresh(&store, at(0)).unwrap(), &store, at(0), keys());
+    finish(set.refresh(&store, at(0), TICK).unwrap(), &store, at(0), keys());
     for key in store.keys() {
         store.evict(&key);
     }
     assert!(set.current(&store, at(5)).is_some());
-    finish(set.refresh(&store, at(270)).unwrap(), &store, at(270), keys());
+    finish(set.refresh(&store, at(270), TICK).unwrap(), &store, at(270), keys());
     assert!(worker().current(&store, at(271)).is_some(), "it is written back");
 }
 
