@@ -16,7 +16,7 @@ impl Breaker {
     /// Whether to ask. Where it is open and its time is up, this asker is the only one until it knows more, or until the same
     /// time has passed again.
     pub(super) fn admits(&self, settings: Settings, now: UnixMillis) -> bool {
-        if self.failures.get() < settings.failures {
+        if !self.is_open(settings) {
             return true;
         }
         let may_try = self.closed_until.get() <= now;
@@ -24,6 +24,11 @@ impl Breaker {
             self.closed_until.set(now.after(settings.open));
         }
         may_try
+    }
+
+    /// Whether the engine is left alone, but for one that tries.
+    pub(super) fn is_open(&self, settings: Settings) -> bool {
+        self.failures.get() >= settings.failures
     }
 
     pub(super) fn succeeded(&self) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 const MAX_IN_USE: usize = 10_000;
 /// Most records in one call, for the length of its URL.
 const MAX_LINES: usize = 20;
-/// How long after its last use a record is kept in step.
+/// How long after its last use a record is kept in step; longer while the engine does not know what was admitted.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// A record that requests have used a moment ago.
@@ -21,6 +21,8 @@ pub(super) struct InUse {
     zone: String,
     line: Line,
     used: UnixMillis,
+    /// Up to when this worker has told the engine of its use.
+    told: UnixMillis,
 }
 
 /// What one worker tells and asks for the node: the records are its own until the answer has come.
@@ -29,6 +31,7 @@ pub struct Push {
     bill: Bill,
     /// When each record was in step before.
     before: Vec<UnixMillis>,
+    claimed: UnixMillis,
     asking: Asking,
 }
 
@@ -51,24 +54,30 @@ impl EngineState {
                     known.line.windows.clone_from(&line.windows);
                 }
             } else if in_use.len() < MAX_IN_USE {
-                in_use.insert(line.key.clone(), InUse { zone: bill.zone.clone(), line: line.clone(), used: now });
+                let (zone, line) = (bill.zone.clone(), line.clone());
+                in_use.insert(line.key.clone(), InUse { zone, line, used: now, told: UnixMillis(0) });
             }
         }
     }
 
-    /// The calls that this worker should make now. A record is claimed by one worker of the node at a time.
+    /// The calls that this worker should make now. A record is claimed by one worker of the node at a time. An engine that
+    /// failed is tried with one record.
     pub fn pushes(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis) -> Vec<Push> {
         let mut in_use = self.in_use.borrow_mut();
-        in_use.retain(|_, record| now.since(record.used) <= IDLE.max(self.engine.interval * 4));
+        let idle = IDLE.max(self.engine.interval * 4);
+        in_use.retain(|_, record| record.told <= record.used || now.since(record.used) <= idle);
+        let most = if self.breaker.is_open(self.engine.breaker) { 1 } else { MAX_IN_USE };
         if in_use.is_empty() || !self.breaker.admits(self.engine.breaker, now) {
             return Vec::new();
         }
         let time = self.time(now);
         let mut by_tag: BTreeMap<(&str, &str), Vec<(Line, UnixMillis)>> = BTreeMap::new();
-        for record in in_use.values() {
-            if let Some(claimed) = claim(record, store, time, self.engine.interval) {
-                by_tag.entry((&record.zone, record.line.tag())).or_default().push(claimed);
-            }
+        let claims = in_use.values().filter_map(|record| {
+            let claimed = claim(record, store, time, self.engine.interval)?;
+            Some(((record.zone.as_str(), record.line.tag()), claimed))
+        });
+        for (tag, claimed) in claims.take(most) {
+            by_tag.entry(tag).or_default().push(claimed);
         }
         let batches = by_tag.into_iter().flat_map(|((zone, _), claimed)| {
             claimed.chunks(MAX_LINES).map(|lines| (zone.to_owned(), lines.to_vec())).collect::<Vec<_>>()
@@ -76,7 +85,7 @@ impl EngineState {
         let push = |(zone, claimed): (String, Vec<(Line, UnixMillis)>)| {
             let (lines, before): (Vec<_>, _) = claimed.into_iter().unzip();
             let asking = Asking::new(Mode::Add, &lines);
-            Push { state: self.clone(), bill: Bill { zone, lines }, before, asking }
+            Push { state: self.clone(), bill: Bill { zone, lines }, before, claimed: now, asking }
         };
         batches.map(push).collect()
     }
@@ -104,17 +113,21 @@ impl Push {
 
     /// Takes the answer, `None` where none came.
     pub fn answered(self, store: &dyn SharedData, now: UnixMillis, reply: Option<&Reply>) -> Pushed {
-        let Self { state, bill, before, asking } = self;
+        let Self { state, bill, before, claimed, asking } = self;
         let tally = match asking.answered(reply) {
-            Answered::Ask(asking) => return Pushed::Next(Self { state, bill, before, asking }),
+            Answered::Ask(asking) => return Pushed::Next(Self { state, bill, before, claimed, asking }),
             Answered::Done(tally) => tally,
         };
         let told = tally.and_then(|tally| Ok((tally.counts(&bill.lines).ok_or(EngineError::Unusable)?, tally.now)));
         state.experienced(told.as_ref().map(|(_, time)| *time).map_err(|error| *error), now);
         match told {
             Ok((counts, time)) => {
+                let mut in_use = state.in_use.borrow_mut();
                 for (line, counts) in bill.lines.iter().zip(&counts) {
                     line.account(store, &bill.zone, time).change(|ledger| Some(ledger.adopt(counts, time)));
+                    if let Some(record) = in_use.get_mut(&line.key) {
+                        record.told = claimed;
+                    }
                 }
                 Pushed::Done(Ok(()))
             }

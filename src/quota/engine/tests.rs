@@ -287,12 +287,30 @@ fn what_was_admitted_while_the_engine_was_gone_is_owed_and_pushed() {
     let later = NOW.after(Duration::from_secs(6));
     node.push(None, later);
     let back = later.after(Duration::from_secs(6));
-    assert!(node.push(Some(&redis), back) > 0);
-    let Some(Ok(charge)) = other.exact(Some(&redis), &bill, back) else { panic!("no answer") };
+    let next = back.after(Duration::from_secs(1));
+    for now in [back, next] {
+        assert!(node.push(Some(&redis), now) > 0);
+    }
+    let Some(Ok(charge)) = other.exact(Some(&redis), &bill, next) else { panic!("no answer") };
     assert_eq!(states(&charge)[0].remaining, 30 - 11);
-    node.push(Some(&redis), back.after(Duration::from_secs(1)));
-    let Some(Ok(charge)) = other.exact(Some(&redis), &bill, back) else { panic!("no answer") };
+    node.push(Some(&redis), next.after(Duration::from_secs(1)));
+    let Some(Ok(charge)) = other.exact(Some(&redis), &bill, next) else { panic!("no answer") };
     assert_eq!(states(&charge)[0].remaining, 30 - 12, "what was pushed is pushed once");
+}
+
+#[test]
+fn a_debt_outlives_a_long_outage_and_an_engine_that_failed_is_tried_with_one_record() {
+    let (redis, node, quotas) = (Redis::new(), Node::new(), quotas(&[(30, 3600)]));
+    let bills = ["group:default/a", "group:default/b"].map(|group| node.bill(&quotas, group, "GET"));
+    for bill in bills.iter().cycle().take(10) {
+        assert!(node.periodic(None, bill, NOW));
+    }
+    let hour = Duration::from_secs(3600);
+    assert_eq!(node.push(None, NOW.after(hour)), 1);
+    let back = NOW.after(hour + Duration::from_secs(10));
+    assert_eq!(node.push(Some(&redis), back), 3, "the one loads the script on its way");
+    node.push(Some(&redis), back.after(Duration::from_secs(1)));
+    assert_eq!(bills.map(|bill| redis.count(&bill.lines[0].shared, 3600)), [5, 5]);
 }
 
 #[test]
