@@ -56,7 +56,7 @@ fn the_engines_word_is_the_answer() {
     forwarded(effect);
     let (effect, _) = send(&node, &route, NOW, counted(false, 2).as_ref());
     let (status, problem) = answered(effect);
-    assert_eq!((status, problem["violated-policies"][0].as_str()), (429, Some("per-group-1h")));
+    assert_eq!((status, problem["violated-policies"][0].as_str()), (429, Some("per-group")));
 }
 
 #[test]
