@@ -48,7 +48,7 @@ fn the_engines_word_is_the_answer() {
     let Effect::Dispatch(call) = node.send(&route, &request).1 else { panic!("does not ask") };
     assert_eq!(call.to.upstream, "webdis:7379");
     assert_eq!(call.authorization.as_deref(), Some("Basic Z2F0ZXdheTpzZWNyZXQ="));
-    let path = "/bk:%7Bapi:default%2Fpayments%7D:per-group:group:group:default%2Fcheckout/try/1/1/3600/2";
+    let path = "/bk:%7Bapi:default%2Fpayments%7D:per-group:group:group:default%2Fcheckout/try/0/1/1/3600/2";
     assert!(call.to.path.starts_with("/EVALSHA/") && call.to.path.ends_with(path), "{}", call.to.path);
 
     let (effect, _) = send(&node, &route, NOW, counted(true, 1).as_ref());
@@ -117,7 +117,7 @@ fn what_was_admitted_beside_the_engine_is_told_by_a_tick() {
     let mut errands = tick(&route, &node.around(later));
     let Some(Errand::Counts(push)) = errands.pop() else { panic!("tells nothing") };
     let call = push.call();
-    assert!(call.to.path.ends_with("/add/1/1/3600/2"), "{}", call.to.path);
+    assert!(call.to.path.ends_with("/add/0/1/1/3600/2"), "{}", call.to.path);
     assert!(errands.is_empty() && tick(&route, &node.around(later)).is_empty(), "one call for what is owed");
     assert!(Errand::Counts(push).answered(&node.around(later), counted(true, 1).as_ref()).is_none());
 }

@@ -10,6 +10,9 @@
 //! **How far periodic may overshoot.** A node admits by counts that are at most two intervals old, and lacks only what *other* nodes
 //! admitted since. So a budget of *l* units is passed by no more than *(n − 1) × min(l, what a node admits in two intervals)*.
 //!
+//! A question that arrives after who asked has ceased to wait changes nothing there: it carries the engine's time until when it
+//! counts. What an engine did whose answer was lost counts twice.
+//!
 //! While the engine fails, what nodes admit by themselves (`on_engine_error: local`) is owed, and pushed once it is back.
 
 mod bill;
@@ -35,8 +38,8 @@ use sync::InUse;
 pub struct EngineState {
     engine: Engine,
     breaker: Breaker,
-    /// How far the engine's clock is ahead of the node's, in milliseconds.
-    ahead: Cell<i64>,
+    /// How far the engine's clock is ahead of the node's, in milliseconds; not known before its first answer.
+    ahead: Cell<Option<i64>>,
     in_use: RefCell<BTreeMap<String, InUse>>,
 }
 
@@ -68,14 +71,19 @@ impl EngineState {
         &self.engine
     }
 
-    /// The engine's time, by which its counts go on every node.
+    /// The engine's time, by which its counts go on every node. Until it is known, the node's.
     pub fn time(&self, now: UnixMillis) -> UnixMillis {
-        UnixMillis(now.0.saturating_add_signed(self.ahead.get()))
+        UnixMillis(now.0.saturating_add_signed(self.ahead.get().unwrap_or(0)))
     }
 
     /// Asks to charge a bill, unless the engine is left alone.
     pub fn ask(&self, bill: &Bill, now: UnixMillis) -> Option<Asking> {
-        self.breaker.admits(self.engine.breaker, now).then(|| Asking::new(Mode::Try, &bill.lines))
+        self.breaker.admits(self.engine.breaker, now).then(|| self.asking(Mode::Try, bill, now))
+    }
+
+    fn asking(&self, mode: Mode, bill: &Bill, now: UnixMillis) -> Asking {
+        let time = self.ahead.get().map(|_| self.time(now));
+        Asking::new(mode, &bill.lines, time, self.engine.timeout)
     }
 
     /// Charges the node's own records if what they hold of the engine's counts is young enough.
@@ -118,7 +126,7 @@ impl EngineState {
             Ok(engines) => {
                 self.breaker.succeeded();
                 let ahead = i64::try_from(engines.0).unwrap_or(i64::MAX) - i64::try_from(now.0).unwrap_or(i64::MAX);
-                self.ahead.set(ahead);
+                self.ahead.set(Some(ahead));
             }
             Err(_) => self.breaker.failed(self.engine.breaker, now),
         }

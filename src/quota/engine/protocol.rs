@@ -9,10 +9,11 @@ use crate::quota::{Charge, limiter};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::fmt::Write;
+use std::time::Duration;
 
 const SCRIPT: &str = include_str!("script.lua");
 /// Its SHA-1, by which Redis knows it.
-pub(super) const SCRIPT_SHA1: &str = "438d61548254b3ecc3ee8bdce432ceca68a6abca";
+pub(super) const SCRIPT_SHA1: &str = "f67ef0eeb55d69462611bee36131843a2f1467c8";
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// What is encoded in a path segment. A dot is, for Webdis takes what follows the last one for a format, as in `.json`.
@@ -27,6 +28,9 @@ pub enum EngineError {
     /// It refuses the gateway: name, password or list of commands.
     #[error("it refuses the gateway (user, password, or its list of commands)")]
     Refused,
+    /// It ran the script only after nobody waited any more, and so did nothing.
+    #[error("it was too late twice")]
+    Late,
     /// Its answer is not the script's.
     #[error("its answer is not the script's")]
     Unusable,
@@ -41,6 +45,7 @@ impl EngineError {
         match self {
             Self::Failed => "failed",
             Self::Refused => "refused",
+            Self::Late => "late",
             Self::Unusable => "unusable",
             Self::Open => "open",
         }
@@ -59,7 +64,14 @@ pub(super) enum Mode {
 /// A question to the engine.
 pub struct Asking {
     step: Step,
-    path: String,
+    /// Whether it was told already that it came too late.
+    was_late: bool,
+    /// How long it waits for an answer.
+    patience: Duration,
+    /// The engine's time when that ends; none is known before the engine's first answer.
+    deadline: Option<UnixMillis>,
+    /// The path up to the deadline, and what follows it.
+    path: [String; 2],
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,26 +102,29 @@ pub struct Tally {
 }
 
 impl Asking {
-    pub(super) fn new(mode: Mode, lines: &[Line]) -> Self {
-        let mut path = format!("/EVALSHA/{SCRIPT_SHA1}/{}", lines.len());
+    /// `now` is the engine's time, if it is known.
+    pub(super) fn new(mode: Mode, lines: &[Line], now: Option<UnixMillis>, patience: Duration) -> Self {
+        let (mut head, mut tail) = (format!("/EVALSHA/{SCRIPT_SHA1}/{}", lines.len()), String::new());
         for line in lines {
             // Writing to a String does not fail.
-            let _ = write!(path, "/{}", utf8_percent_encode(&line.shared, SEGMENT));
-        }
-        path.push_str(if mode == Mode::Try { "/try" } else { "/add" });
-        for line in lines {
-            let _ = write!(path, "/{}/{}", line.units, line.windows.len());
+            let _ = write!(head, "/{}", utf8_percent_encode(&line.shared, SEGMENT));
+            let _ = write!(tail, "/{}/{}", line.units, line.windows.len());
             for window in &line.windows {
-                let _ = write!(path, "/{}/{}", window.length.as_secs(), window.limit);
+                let _ = write!(tail, "/{}/{}", window.length.as_secs(), window.limit);
             }
         }
-        Self { step: Step::Run, path }
+        head.push_str(if mode == Mode::Try { "/try" } else { "/add" });
+        let deadline = now.map(|now| now.after(patience));
+        Self { step: Step::Run, was_late: false, patience, deadline, path: [head, tail] }
     }
 
     /// The call.
     pub fn call(&self, engine: &Engine) -> Call {
         let path = match self.step {
-            Step::Run | Step::RunLoaded => self.path.clone(),
+            Step::Run | Step::RunLoaded => {
+                let [head, tail] = &self.path;
+                format!("{head}/{}{tail}", self.deadline.unwrap_or_default().0)
+            }
             Step::Load => format!("/SCRIPT/LOAD/{}", utf8_percent_encode(SCRIPT, SEGMENT)),
         };
         let to = Endpoint { path, ..engine.endpoint.clone() };
@@ -138,6 +153,15 @@ impl Asking {
             [Value::Bool(false), Value::String(why)] if why.starts_with("NOSCRIPT") && self.step == Step::Run => {
                 Answered::Ask(Self { step: Step::Load, ..self })
             }
+            // By what it says of its time; a clock may have been moved.
+            [Value::Number(two), now] if two.as_u64() == Some(2) => match now.as_u64() {
+                Some(_) if self.was_late => Answered::Done(Err(EngineError::Late)),
+                Some(now) => {
+                    let deadline = Some(UnixMillis(now).after(self.patience));
+                    Answered::Ask(Self { was_late: true, deadline, ..self })
+                }
+                None => Answered::Done(Err(EngineError::Unusable)),
+            },
             items => Answered::Done(Tally::read(items).ok_or(EngineError::Unusable)),
         }
     }

@@ -1,14 +1,19 @@
 -- Charges units to all records or, where one has no room, to none.
 --
 -- KEYS    a hash each: window in seconds -> 'span previous current'
--- ARGV    'try', or 'add' to charge whether or not there is room; then for each key: units, number of windows, and for
---         each window: seconds, limit
--- Answer  charged (1 or 0), the time in ms; then for each window: span, previous, current
+-- ARGV    'try', or 'add' to charge whether or not there is room; the time in ms after which nobody waits any more, or 0; then
+--         for each key: units, number of windows, and for each window: seconds, limit
+-- Answer  charged (1 or 0; 2 when it came too late, and nothing was done), the time in ms; then for each window: span, previous,
+--         current
 --
 -- The arithmetic is that of the filter's own windows (src/quota/window.rs).
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local MOST = 4294967295
+
+-- Who asked has counted by itself meanwhile, and will tell.
+local deadline = tonumber(ARGV[2])
+if deadline > 0 and now > deadline then return {2, now} end
 
 -- ceil(previous * left / length); in two parts, for Lua's numbers are whole up to 2^53 only.
 local function overlap(previous, left, length)
@@ -33,7 +38,7 @@ local function present(stored, length)
   return here, 0, 0, false
 end
 
-local records, fits, at = {}, true, 2
+local records, fits, at = {}, true, 3
 for k = 1, #KEYS do
   local record = {units = tonumber(ARGV[at]), moved = false, longest = 0}
   at = at + 2

@@ -84,8 +84,9 @@ impl EngineState {
         });
         let push = |(zone, claimed): (String, Vec<(Line, UnixMillis)>)| {
             let (lines, before): (Vec<_>, _) = claimed.into_iter().unzip();
-            let asking = Asking::new(Mode::Add, &lines);
-            Push { state: self.clone(), bill: Bill { zone, lines }, before, claimed: now, asking }
+            let bill = Bill { zone, lines };
+            let asking = self.asking(Mode::Add, &bill, now);
+            Push { state: self.clone(), bill, before, claimed: now, asking }
         };
         batches.map(push).collect()
     }

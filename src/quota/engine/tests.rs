@@ -248,6 +248,42 @@ fn a_script_that_is_not_there_is_loaded_once() {
 }
 
 #[test]
+fn a_question_that_arrives_too_late_changes_nothing_and_a_clock_that_was_moved_is_learnt() {
+    let (redis, node, quotas) = (Redis::new(), Node::new(), quotas(&[(9, 3600)]));
+    let bill = node.bill(&quotas, "group:default/a", "GET");
+    assert!(node.periodic(Some(&redis), &bill, NOW));
+    assert!(node.periodic(Some(&redis), &bill, NOW));
+    let tick = NOW.after(Duration::from_secs(1));
+    let [late] = node.state.pushes(&node.store, tick).try_into().ok().unwrap();
+    let call = late.call();
+    assert!(matches!(late.answered(&node.store, tick, None), Pushed::Done(Err(EngineError::Failed))));
+    redis.answer(&call.to.path, tick.after(Duration::from_millis(201)));
+    assert_eq!(redis.count(&bill.lines[0].shared, 3600), 1);
+    node.push(Some(&redis), tick.after(Duration::from_secs(1)));
+    assert_eq!(redis.count(&bill.lines[0].shared, 3600), 2, "its debt is told by the next");
+
+    // The engine's clock is set forward by a minute: the second question is in time.
+    let calls = redis.calls();
+    let mut asking = node.state.ask(&bill, tick).unwrap();
+    let minute = tick.after(Duration::from_secs(60));
+    let tally = loop {
+        let reply = redis.answer(&asking.call(node.state.engine()).to.path, minute);
+        match asking.answered(reply.as_ref()) {
+            Answered::Ask(next) => asking = next,
+            Answered::Done(tally) => break tally,
+        }
+    };
+    assert!(node.state.told(&bill, tally, tick).is_ok());
+    assert_eq!(redis.calls() - calls, 2);
+    assert_eq!(node.state.time(tick), minute);
+    let body = br#"{"EVALSHA":[2,1750000000000]}"#.to_vec();
+    let reply = Reply { status: 200, cache_control: None, body };
+    let late = |asking: Asking| asking.answered(Some(&reply));
+    let Answered::Ask(again) = late(node.state.ask(&bill, tick).unwrap()) else { panic!("gives up") };
+    assert!(matches!(late(again), Answered::Done(Err(EngineError::Late))), "it is not asked for ever");
+}
+
+#[test]
 fn what_is_no_answer_of_the_script_is_an_error_of_its_kind() {
     let node = Node::new();
     let bill = node.bill(&quotas(&[(9, 60)]), "group:default/a", "GET");
@@ -262,6 +298,7 @@ fn what_is_no_answer_of_the_script_is_an_error_of_its_kind() {
         (reply(200, "<html>"), EngineError::Unusable),
         (reply(200, r#"{"EVALSHA":[]}"#), EngineError::Unusable),
         (reply(200, r#"{"EVALSHA":[1,2]}"#), EngineError::Unusable),
+        (reply(200, r#"{"EVALSHA":[2,-1]}"#), EngineError::Unusable),
         (reply(200, r#"{"EVALSHA":[2,1750000000000,1,0,1,1,0,1]}"#), EngineError::Unusable),
         (reply(200, r#"{"EVALSHA":[1,1750000000000,1,0,-1,1,0,1]}"#), EngineError::Unusable),
         (reply(200, r#"{"EVALSHA":[1,1750000000000,1,0,1,1,0]}"#), EngineError::Unusable),
@@ -269,7 +306,7 @@ fn what_is_no_answer_of_the_script_is_an_error_of_its_kind() {
         (reply(200, r#"{"EVALSHA":[false,"ERR unknown command"]}"#), EngineError::Unusable),
     ];
     for (reply, error) in cases {
-        let asking = Asking::new(Mode::Try, &bill.lines);
+        let asking = node.state.asking(Mode::Try, &bill, NOW);
         let Answered::Done(tally) = asking.answered(reply.as_ref()) else { panic!("asks again") };
         let told = Engines::default().get(node.state.engine()).told(&bill, tally, NOW);
         assert_eq!(told.err(), Some(error), "{reply:?}");

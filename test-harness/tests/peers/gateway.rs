@@ -61,9 +61,17 @@ impl Gateway {
 
     /// `GET` of a route's path with a bearer token.
     pub(crate) async fn get(&self, route: &str, token: &str) -> Incoming {
+        self.send(route, &[("authorization", format!("Bearer {token}").as_bytes())]).await
+    }
+
+    /// `GET` of a route's path.
+    pub(crate) async fn plain(&self, route: &str) -> Incoming {
+        self.send(route, &[]).await
+    }
+
+    async fn send(&self, route: &str, headers: &[(&str, &[u8])]) -> Incoming {
         let mut request = Base::from(self.address).request(axum::http::Method::GET, &format!("/{route}"));
-        let bearer = format!("Bearer {token}");
-        request.headers = header_map([("authorization", bearer.as_bytes())]).unwrap();
+        request.headers = header_map(headers.iter().copied()).unwrap();
         self.client.send(request, WAIT).await.unwrap_or_else(|error| panic!("{route}: {error}; {}", self.log()))
     }
 

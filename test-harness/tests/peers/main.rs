@@ -5,7 +5,10 @@
 //! ignored unless asked for; `make test` asks.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
 
+mod cluster;
 mod gateway;
 mod oidc_provider;
 mod process;
 mod providers;
+mod redis;
+mod wire;
