@@ -4,7 +4,7 @@ use super::process::{Process, free_port, loopback};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../kong/redis");
@@ -56,7 +56,10 @@ impl RedisAndWebdis {
         });
         config.as_object_mut().unwrap().extend(here.as_object().unwrap().clone());
         std::fs::write(self.folder.join("webdis.json"), config.to_string()).unwrap();
-        self.webdis = Some(Process::start(Command::new("webdis").arg("webdis.json").current_dir(&self.folder)));
+        // It warns of every connection that Redis has closed.
+        let quiet = Stdio::null();
+        let mut command = Command::new("webdis");
+        self.webdis = Some(Process::start(command.arg("webdis.json").current_dir(&self.folder).stderr(quiet)));
         listening(self.webdis_at);
     }
 
