@@ -69,7 +69,10 @@ async fn exact_budgets_are_never_passed_by_three_gateways_under_load() {
         refused.extend(others);
     }
     assert_eq!((admitted, refused), (100, vec![429; 3 * 6 * 12 - 100]), "{}", gateways[0].log());
+    assert_eq!(peers.cli(&["--scan", "--pattern", "bk:{api:default/exact}:*"]), key("exact"));
     assert_eq!(peers.cli(&["hgetall", &key("exact")]).matches(" 100").count(), 2, "both windows count the same");
+    assert_eq!(peers.cli(&["del", &key("exact")]), "1");
+    assert_eq!(gateways[2].plain("exact").await.status, 200, "an operator has given the budget back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,6 +111,10 @@ async fn periodic_budgets_are_passed_by_no_more_than_the_documented_bound() {
     assert!(calls <= 3 * (intervals + 4), "{calls} calls in {intervals} intervals");
     tokio::time::sleep(INTERVAL * 4).await;
     assert_eq!(peers.count(&key("periodic")), u64::try_from(admitted).unwrap(), "the engine knows of all");
+    assert_eq!(gateways[2].plain("periodic").await.status, 429);
+    peers.cli(&["del", &key("periodic")]);
+    tokio::time::sleep(INTERVAL * 4).await;
+    assert_eq!(gateways[2].plain("periodic").await.status, 200, "an operator has given the budget back");
 }
 
 /// The most of these times within one stretch.
