@@ -50,13 +50,21 @@ impl Envoy {
     /// # Errors
     /// When it cannot be started, or refuses its configuration; the error holds its log.
     pub fn start(binary: &Path, bootstrap: &Bootstrap, threads: u8, folder: &Path) -> Result<Self, EnvoyError> {
+        Self::start_configured(binary, &bootstrap.to_json(), threads, folder)
+    }
+
+    /// The same with a configuration of any kind, whose first listener is the gateway.
+    ///
+    /// # Errors
+    /// As [`Envoy::start`].
+    pub fn start_configured(binary: &Path, bootstrap: &Value, threads: u8, folder: &Path) -> Result<Self, EnvoyError> {
         let at = |what| move |source| EnvoyError::Io { what, source };
         fs::create_dir_all(folder).map_err(at("making a folder for Envoy"))?;
         let config = folder.join("envoy.json");
         let log = folder.join("envoy.log");
         let admin_file = folder.join("admin-address");
         let _ = fs::remove_file(&admin_file);
-        fs::write(&config, bootstrap.to_json().to_string()).map_err(at("writing Envoy's configuration"))?;
+        fs::write(&config, bootstrap.to_string()).map_err(at("writing Envoy's configuration"))?;
         let output = File::create(&log).map_err(at("making Envoy's log"))?;
         let errors = output.try_clone().map_err(at("making Envoy's log"))?;
         let mut child = Command::new(binary)

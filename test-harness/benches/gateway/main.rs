@@ -1,0 +1,101 @@
+//! What the filter costs a real Envoy, beside Envoy's own filters: `make bench`.
+//!
+//! Rounds are interleaved: each starts every chain afresh, one after the other, so that what a machine does meanwhile falls on all of
+//! them. Reported are medians over the rounds, and ratios.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark ends at the first fault")]
+
+mod cpu;
+mod load;
+mod report;
+mod rivals;
+
+use clap::Parser;
+use report::{Row, median};
+use rivals::{Rival, Size, rivals};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use test_harness::envoy::{Envoy, find_binary};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+/// What costs are compared with.
+const UNIT: &str = "jwt_authn with cache, rbac, local_ratelimit";
+
+#[derive(Parser)]
+struct Arguments {
+    /// Rounds of all chains.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Requests a round whose token was seen before.
+    #[arg(long, default_value_t = 20_000)]
+    hot: usize,
+    /// Requests a round whose token is new.
+    #[arg(long, default_value_t = 1_000)]
+    cold: usize,
+    /// Where to write the table and the chart, such as docs/bench.
+    #[arg(long)]
+    write: Option<PathBuf>,
+    /// What `cargo bench` says.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// One chain in one round: CPU time a request in microseconds, and two latencies.
+struct Measured {
+    cpu: f64,
+    latencies: [Duration; 2],
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments = Arguments::parse();
+    let rivals = rivals(Size { hot: arguments.hot, cold: arguments.cold });
+    let mut rounds: Vec<Vec<Measured>> = rivals.iter().map(|_| Vec::new()).collect();
+    for round in 0..arguments.rounds {
+        for (rival, measured) in rivals.iter().zip(&mut rounds) {
+            measured.push(measure(rival).await);
+        }
+        eprintln!("round {} of {}", round + 1, arguments.rounds);
+    }
+    let rows = rows(&rivals, &rounds);
+    let table = report::table(&rows, UNIT);
+    println!("{table}");
+    if let Some(folder) = arguments.write {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("envoy.md"), table).unwrap();
+        report::chart(&rows, &folder.join("envoy.svg")).unwrap();
+    }
+}
+
+async fn measure(rival: &Rival) -> Measured {
+    let binary = find_binary(&Path::new(ROOT).join(".venv")).unwrap();
+    let folder = std::env::temp_dir().join(format!("backstage-kong-bench-{}", std::process::id()));
+    let envoy = Envoy::start_configured(&binary, &rival.config, 1, &folder).unwrap();
+    let (to, tokens) = (envoy.gateway(), &rival.tokens);
+    load::send(to, tokens, 0, rival.warm_up, None, rival.status).await;
+    let before = cpu::used(envoy.pid());
+    let answers = load::send(to, tokens, rival.warm_up, rival.count, None, rival.status).await;
+    let used = cpu::used(envoy.pid()) - before;
+    assert_eq!(answers.others.0, 0, "{}: answers {}; {}", rival.name, answers.others.1, envoy.log());
+    let cpu = used.as_secs_f64() * 1e6 / rival.count as f64;
+    Measured { cpu, latencies: [answers.percentile(50.0), answers.percentile(99.0)] }
+}
+
+fn rows(rivals: &[Rival], rounds: &[Vec<Measured>]) -> Vec<Row> {
+    let median_of = |nth: usize, of: &dyn Fn(&Measured) -> f64| median(rounds[nth].iter().map(of).collect());
+    let latency = |nth, which: usize| {
+        Duration::from_secs_f64(median_of(nth, &|measured| measured.latencies[which].as_secs_f64()))
+    };
+    // The first chain is the one without a filter, measured in the same round.
+    let over_none = |nth: usize| {
+        let differences = rounds[nth].iter().zip(&rounds[0]).map(|(this, none)| this.cpu - none.cpu);
+        median(differences.collect())
+    };
+    let row = |(nth, rival): (usize, &Rival)| Row {
+        name: rival.name,
+        cpu: median_of(nth, &|measured| measured.cpu),
+        over_none: over_none(nth),
+        latency_50: latency(nth, 0),
+        latency_99: latency(nth, 1),
+    };
+    rivals.iter().enumerate().map(row).collect()
+}

@@ -1,0 +1,153 @@
+//! What is compared: chains of filters in one Envoy worker, in front of a route that answers by itself.
+
+use crate::load::Tokens;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use test_harness::envoy::{Bootstrap, RouteSpec};
+use test_harness::lab::peers::{KeyKind, Mint, SigningKeys, TokenSpec};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const ISSUER: &str = "https://idp.example";
+const EXTENSIONS: &str = "type.googleapis.com/envoy.extensions.filters.http";
+
+/// One chain, with what is sent through it.
+pub(crate) struct Rival {
+    pub(crate) name: &'static str,
+    pub(crate) config: Value,
+    pub(crate) tokens: Tokens,
+    /// Requests before the measured ones, so that all code is compiled and one token known, and measured ones.
+    pub(crate) warm_up: usize,
+    pub(crate) count: usize,
+    pub(crate) status: u16,
+}
+
+/// How much is sent in a round.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    /// Of requests whose token was seen before.
+    pub(crate) hot: usize,
+    /// Of requests whose token is new.
+    pub(crate) cold: usize,
+}
+
+pub(crate) fn rivals(size: Size) -> Vec<Rival> {
+    let keys = SigningKeys::generate().unwrap();
+    let hot = tokens(&keys, KeyKind::Rs256, 1);
+    let rival = |name, natives: &[Value], filter: Option<Value>, tokens: &Tokens| {
+        let is_hot = tokens.len() == 1;
+        let (warm_up, count) = if is_hot { (size.hot / 4, size.hot) } else { (size.cold / 4, size.cold) };
+        Rival { name, config: envoy(natives, filter), tokens: Arc::clone(tokens), warm_up, count, status: 200 }
+    };
+    let new = |kind| tokens(&keys, kind, size.cold / 4 + size.cold);
+    let (new_rs256, new_es256) = (new(KeyKind::Rs256), new(KeyKind::Es256));
+    let ours = || Some(filter(&keys, 1.0));
+    vec![
+        rival("no filter", &[], None, &Arc::new(vec![None])),
+        rival("jwt_authn as shipped", &[jwt_authn(&keys, false)], None, &hot),
+        rival(
+            "jwt_authn with cache, rbac, local_ratelimit",
+            &[jwt_authn(&keys, true), rbac(), local_ratelimit()],
+            None,
+            &hot,
+        ),
+        rival("this filter, token seen before", &[], ours(), &hot),
+        rival("this filter, token seen before, no audit of passes", &[], Some(filter(&keys, 0.0)), &hot),
+        rival("jwt_authn, every token new, RS256", &[jwt_authn(&keys, false)], None, &new_rs256),
+        rival("jwt_authn, every token new, ES256", &[jwt_authn(&keys, false)], None, &new_es256),
+        rival("this filter, every token new, RS256", &[], ours(), &new_rs256),
+        rival("this filter, every token new, ES256", &[], ours(), &new_es256),
+    ]
+}
+
+fn tokens(keys: &SigningKeys, key: KeyKind, count: usize) -> Tokens {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let mint = Mint { issuer: ISSUER, keys, now: i64::try_from(now).unwrap() };
+    let make = |nth: usize| {
+        let claims = json!({"jti": nth.to_string(), "groups": ["checkout", "payments"]}).as_object().unwrap().clone();
+        let spec =
+            TokenSpec { user: Some("ada".into()), key, claims, expires_in_seconds: Some(7200), ..TokenSpec::default() };
+        Some(mint.token(&spec).unwrap())
+    };
+    Arc::new((0..count).map(make).collect())
+}
+
+/// Our configuration: owners may call, and each group has a quota that does not end.
+fn filter(keys: &SigningKeys, sampled: f64) -> Value {
+    json!({
+        "entity": "api:default/payments",
+        "owner": "group:default/payments",
+        "issuers": [{"issuer": ISSUER, "audiences": ["payments"], "jwks": {"keys": keys.public()}}],
+        "policy": {"rules": [{"allow": ["owner"]}]},
+        "quotas": {"policies": [{"name": "per-group", "per": "group", "windows": ["4000000000/1h"]}]},
+        "audit": {"sample_allows": sampled},
+    })
+}
+
+fn jwt_authn(keys: &SigningKeys, cached: bool) -> Value {
+    let mut provider = json!({
+        "issuer": ISSUER, "audiences": ["payments"], "payload_in_metadata": "jwt",
+        "local_jwks": {"inline_string": json!({"keys": keys.public()}).to_string()},
+    });
+    if cached {
+        provider["jwt_cache_config"] = json!({"jwt_cache_size": 10_000, "jwt_max_token_size": 4096});
+    }
+    json!({"name": "envoy.filters.http.jwt_authn", "typed_config": {
+        "@type": format!("{EXTENSIONS}.jwt_authn.v3.JwtAuthentication"),
+        "providers": {"idp": provider},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "idp"}}],
+    }})
+}
+
+fn rbac() -> Value {
+    let is_owner = json!({"metadata": {
+        "filter": "envoy.filters.http.jwt_authn",
+        "path": [{"key": "jwt"}, {"key": "groups"}],
+        "value": {"list_match": {"one_of": {"string_match": {"exact": "payments"}}}},
+    }});
+    json!({"name": "envoy.filters.http.rbac", "typed_config": {
+        "@type": format!("{EXTENSIONS}.rbac.v3.RBAC"),
+        "rules": {"action": "ALLOW", "policies": {"owner": {"permissions": [{"any": true}], "principals": [is_owner]}}},
+    }})
+}
+
+fn local_ratelimit() -> Value {
+    let always = |key: &str| json!({"runtime_key": key, "default_value": {"numerator": 100, "denominator": "HUNDRED"}});
+    json!({"name": "envoy.filters.http.local_ratelimit", "typed_config": {
+        "@type": format!("{EXTENSIONS}.local_ratelimit.v3.LocalRateLimit"),
+        "stat_prefix": "limit",
+        "token_bucket": {"max_tokens": 4_000_000_000_u32, "tokens_per_fill": 4_000_000_000_u32, "fill_interval": "3600s"},
+        "filter_enabled": always("on"), "filter_enforced": always("enforced"),
+        "enable_x_ratelimit_headers": "DRAFT_VERSION_03",
+    }})
+}
+
+fn envoy(natives: &[Value], filter: Option<Value>) -> Value {
+    let bootstrap = Bootstrap {
+        wasm: wasm(),
+        routes: vec![RouteSpec {
+            name: "payments".to_owned(),
+            path_prefix: "/".to_owned(),
+            upstream: "none".to_owned(),
+            strip_path: false,
+            filter_config: filter.map(|config| config.to_string()),
+        }],
+        clusters: BTreeMap::new(),
+        ..Bootstrap::default()
+    };
+    let mut config = bootstrap.to_json();
+    let manager = &mut config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+    let route = manager["route_config"]["virtual_hosts"][0]["routes"][0].as_object_mut().unwrap();
+    route.remove("route");
+    route.insert("direct_response".to_owned(), json!({"status": 200, "body": {"inline_string": "{}"}}));
+    let filters = manager["http_filters"].as_array_mut().unwrap();
+    filters.splice(0..0, natives.iter().cloned());
+    config
+}
+
+fn wasm() -> PathBuf {
+    let built = || Path::new(ROOT).join("kong/filters/backstage_kong.wasm");
+    std::env::var_os("BACKSTAGE_KONG_WASM").map_or_else(built, PathBuf::from).canonicalize().unwrap()
+}
