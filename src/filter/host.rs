@@ -73,17 +73,31 @@ impl Metrics for Host {
     }
 }
 
-/// The headers of the request at hand.
+/// The headers of the request at hand. Envoy gives them all in one call, which is as dear as asking for one of them.
 pub(super) struct Headers {
     /// Whether the host is Kong, which mis-sizes its buffer for lists of more than 100 headers, and whose `:path` nginx has
     /// decoded and normalised already: `/a%2F..%2Fb` would read as `/b`.
     is_kong: bool,
-    names: OnceCell<Option<Rc<[String]>>>,
+    all: OnceCell<Option<All>>,
+}
+
+struct All {
+    names: Rc<[String]>,
+    values: Vec<Vec<u8>>,
 }
 
 impl Headers {
     pub(super) fn new(is_kong: bool) -> Self {
-        Self { is_kong, names: OnceCell::new() }
+        Self { is_kong, all: OnceCell::new() }
+    }
+
+    fn all(&self) -> Option<&All> {
+        let list = || {
+            let headers = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()?;
+            let (names, values): (Vec<_>, _) = headers.into_iter().unzip();
+            Some(All { names: names.into(), values })
+        };
+        self.all.get_or_init(|| if self.is_kong { None } else { list() }).as_ref()
     }
 }
 
@@ -92,15 +106,20 @@ impl RequestHeaders for Headers {
         if self.is_kong && name == ":path" {
             return property(&["request", "path"]);
         }
-        hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten()
+        match self.all() {
+            None => hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten(),
+            Some(all) => {
+                let pairs = all.names.iter().zip(&all.values);
+                let mut found = pairs.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+                let first = found.next()?.clone();
+                // As Envoy itself joins repeated headers.
+                Some(found.fold(first, |joined, value| [joined.as_slice(), value].join(&b',')))
+            }
+        }
     }
 
     fn names(&self) -> Option<Rc<[String]>> {
-        let list = || {
-            let headers = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()?;
-            Some(headers.into_iter().map(|(name, _)| name).collect())
-        };
-        self.names.get_or_init(|| if self.is_kong { None } else { list() }).clone()
+        self.all().map(|all| all.names.clone())
     }
 
     fn route(&self) -> Option<String> {

@@ -8,13 +8,24 @@ pub fn headers(states: &[WindowState], x_ratelimit: bool) -> Vec<(&'static str, 
     let Some(tightest) = states.iter().min_by_key(|state| (!state.violated, state.remaining)) else {
         return Vec::new();
     };
-    let list = |item: &dyn Fn(&WindowState) -> String| {
-        states.iter().map(|state| format!("\"{}\";{}", name(state, states), item(state))).collect::<Vec<_>>().join(", ")
-    };
-    let mut headers = vec![
-        ("ratelimit-policy", list(&|state| format!("q={};w={}", state.window.limit, state.window.length.as_secs()))),
-        ("ratelimit", list(&|state| format!("r={};t={}", state.remaining, state.reset_seconds))),
-    ];
+    let mut number = itoa::Buffer::new();
+    let (mut policies, mut rest) = (String::with_capacity(48 * states.len()), String::with_capacity(48 * states.len()));
+    for state in states {
+        let items = [
+            (&mut policies, [";q=", ";w="], [u64::from(state.window.limit), state.window.length.as_secs()]),
+            (&mut rest, [";r=", ";t="], [state.remaining.into(), state.reset_seconds.into()]),
+        ];
+        for (list, parameters, values) in items {
+            list.push_str(if list.is_empty() { "\"" } else { ", \"" });
+            push_name(list, state, states);
+            list.push('"');
+            for (parameter, value) in parameters.iter().zip(values) {
+                list.push_str(parameter);
+                list.push_str(number.format(value));
+            }
+        }
+    }
+    let mut headers = vec![("ratelimit-policy", policies), ("ratelimit", rest)];
     if x_ratelimit {
         headers.push(("x-ratelimit-limit", tightest.window.limit.to_string()));
         headers.push(("x-ratelimit-remaining", tightest.remaining.to_string()));
@@ -33,10 +44,19 @@ pub fn violated(states: &[WindowState]) -> Vec<String> {
     states.iter().filter(|state| state.violated).map(|state| name(state, states)).collect()
 }
 
-/// The configuration holds policy names to characters that need no escaping in a structured-fields string (RFC 9651 §3.3.3).
 fn name(state: &WindowState, states: &[WindowState]) -> String {
-    let windows = states.iter().filter(|other| other.policy == state.policy).count();
-    if windows > 1 { format!("{}-{}", state.policy, state.window.label()) } else { state.policy.clone() }
+    let mut name = String::new();
+    push_name(&mut name, state, states);
+    name
+}
+
+/// The configuration holds policy names to characters that need no escaping in a structured-fields string (RFC 9651 §3.3.3).
+fn push_name(to: &mut String, state: &WindowState, states: &[WindowState]) {
+    to.push_str(&state.policy);
+    if states.iter().filter(|other| other.policy == state.policy).nth(1).is_some() {
+        to.push('-');
+        to.push_str(&state.window.label());
+    }
 }
 
 #[cfg(test)]

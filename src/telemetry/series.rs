@@ -4,10 +4,10 @@
 //! Prometheus plugin and Envoy's `stats_tags` take them out again by patterns.
 
 use crate::host::{MetricId, MetricKind, Metrics};
+use foldhash::fast::RandomState;
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
 use std::fmt::Write;
 use std::hash::BuildHasher;
 
@@ -26,7 +26,7 @@ pub(super) type Label<'a> = (&'static str, &'a str);
 /// The series that a worker has defined.
 #[derive(Default)]
 pub(super) struct Registry {
-    known: RefCell<HashMap<u64, Option<MetricId>>>,
+    known: RefCell<HashMap<u64, Option<MetricId>, RandomState>>,
     hasher: RandomState,
 }
 
