@@ -8,6 +8,7 @@ use crate::host::{
 };
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{MapType, MetricType};
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::UNIX_EPOCH;
@@ -98,6 +99,30 @@ impl Headers {
             Some(All { names: names.into(), values })
         };
         self.all.get_or_init(|| if self.is_kong { None } else { list() }).as_ref()
+    }
+}
+
+impl Headers {
+    /// Removes headers and sets others. Envoy takes them all in one call; what it is given back is what it gave, but for
+    /// these.
+    pub(super) fn edit(&self, remove: &[Cow<'static, str>], set: &[(&'static str, String)]) {
+        let Some(all) = self.all() else {
+            for name in remove {
+                let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
+            }
+            for (name, value) in set {
+                let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, Some(value));
+            }
+            return;
+        };
+        let is_kept = |name: &str| {
+            let goes = |gone: &str| gone.eq_ignore_ascii_case(name);
+            !remove.iter().any(|gone| goes(gone)) && !set.iter().any(|(gone, _)| goes(gone))
+        };
+        let pairs = all.names.iter().map(String::as_str).zip(all.values.iter().map(Vec::as_slice));
+        let edited = set.iter().map(|(name, value)| (*name, value.as_bytes()));
+        let edited = pairs.filter(|(name, _)| is_kept(name)).chain(edited).collect();
+        let _ = hostcalls::set_map_bytes(MapType::HttpRequestHeaders, edited);
     }
 }
 

@@ -1,5 +1,6 @@
 //! One request: callbacks in, effects out.
 
+use super::host::Headers;
 use super::vm::{self, around, is_kong, request_headers};
 use super::{dispatch, ticker};
 use crate::exchange::{self, Answer, Effect, Exchange, Forward, Route};
@@ -31,7 +32,7 @@ impl Http {
         Self { root, route, exchange: None, limit: 0, status: None }
     }
 
-    fn carry_out(&mut self, mut step: (Exchange, Effect)) -> Carried {
+    fn carry_out(&mut self, mut step: (Exchange, Effect), headers: &Headers) -> Carried {
         loop {
             let (exchange, effect) = step;
             if let Effect::Dispatch(call) = effect {
@@ -40,13 +41,13 @@ impl Http {
                     return Carried::Stopped;
                 }
                 // The host took no call: as good as a server that does not answer.
-                step = around(|around| exchange.answered(around, &request_headers(), None));
+                step = around(|around| exchange.answered(around, headers, None));
                 continue;
             }
             self.exchange = Some(exchange);
             return match effect {
                 Effect::Forward(forward) => {
-                    edit_request(&forward);
+                    edit_request(&forward, headers);
                     Carried::Forwarded
                 }
                 Effect::Answer(answer) => {
@@ -73,11 +74,12 @@ impl Http {
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
         self.keep_timer();
+        let headers = request_headers();
         let begun = around(|around| match &self.route {
-            Some(route) => exchange::begin(route, around, &request_headers()),
-            None => exchange::refuse_misconfigured(around, &request_headers()),
+            Some(route) => exchange::begin(route, around, &headers),
+            None => exchange::refuse_misconfigured(around, &headers),
         });
-        match self.carry_out(begun) {
+        match self.carry_out(begun, &headers) {
             Carried::Forwarded => Action::Continue,
             Carried::Stopped => Action::Pause,
         }
@@ -104,21 +106,17 @@ impl Context for Http {
     fn on_http_call_response(&mut self, _token: u32, headers: usize, body_size: usize, _trailers: usize) {
         let Some(exchange) = self.exchange.take() else { return };
         let reply = dispatch::reply(headers, body_size, self.limit);
-        let settled = around(|around| exchange.answered(around, &request_headers(), reply.as_ref()));
-        if let Carried::Forwarded = self.carry_out(settled) {
+        let headers = request_headers();
+        let settled = around(|around| exchange.answered(around, &headers, reply.as_ref()));
+        if let Carried::Forwarded = self.carry_out(settled, &headers) {
             // Kong goes on by itself after a failed dispatch and does not mind being told.
             let _ = hostcalls::resume_http_request();
         }
     }
 }
 
-fn edit_request(forward: &Forward) {
-    for name in &forward.remove {
-        let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
-    }
-    for (name, value) in &forward.set {
-        let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, Some(value));
-    }
+fn edit_request(forward: &Forward, headers: &Headers) {
+    headers.edit(&forward.remove, &forward.set);
     if is_kong() {
         for (name, value) in &forward.context {
             let _ = hostcalls::set_property(vec!["kong", "ctx", "shared", name], Some(value.as_bytes()));
