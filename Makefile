@@ -53,8 +53,13 @@ unit: ## Run the tests that need neither the compiled filter nor Envoy
 	cargo test $(WORKSPACE)
 
 .PHONY: cost
-cost: wasm ## Print what a request costs in fuel and host calls, cold and hot, on both host profiles
+cost: wasm ## Print what a request of each kind costs in fuel, host calls and bytes copied, on both host profiles
 	cargo test $(WORKSPACE) --test filter cost -- --include-ignored --nocapture
+
+.PHONY: bench
+bench: wasm envoy peers ## Measure the filter under Envoy beside Envoy's own filters, and quotas in Redis; BENCH="--rounds 5" and others
+	tools/debian-servers
+	cargo bench $(WORKSPACE) --profile dev --bench gateway -- --engine $(BENCH)
 
 .PHONY: scenarios
 scenarios: ## Run the table of requests against a gateway: GATEWAY=http://… IDP=http://…

@@ -5,7 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark ends at the first fault")]
 
 mod cpu;
+mod engine;
 mod load;
+#[allow(dead_code, reason = "the tests use the rest")]
+#[path = "../../tests/peers/process.rs"]
+mod process;
+#[allow(dead_code, reason = "the tests use the rest")]
+#[path = "../../tests/peers/redis.rs"]
+mod redis;
 mod report;
 mod rivals;
 
@@ -31,7 +38,10 @@ struct Arguments {
     /// Requests a round whose token is new.
     #[arg(long, default_value_t = 1_000)]
     cold: usize,
-    /// Where to write the table and the chart, such as docs/bench.
+    /// Measure quotas in Redis too, which has to be installed.
+    #[arg(long)]
+    engine: bool,
+    /// Where to write tables and the chart, such as docs/bench.
     #[arg(long)]
     write: Option<PathBuf>,
     /// What `cargo bench` says.
@@ -59,10 +69,15 @@ async fn main() {
     let rows = rows(&rivals, &rounds);
     let table = report::table(&rows, UNIT);
     println!("{table}");
+    let engine = if arguments.engine { Some(engine::table(arguments.rounds).await) } else { None };
+    println!("{}", engine.as_deref().unwrap_or_default());
     if let Some(folder) = arguments.write {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("envoy.md"), table).unwrap();
         report::chart(&rows, &folder.join("envoy.svg")).unwrap();
+        if let Some(engine) = engine {
+            std::fs::write(folder.join("engine.md"), engine).unwrap();
+        }
     }
 }
 

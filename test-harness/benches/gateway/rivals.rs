@@ -137,17 +137,25 @@ fn envoy(natives: &[Value], filter: Option<Value>) -> Value {
         clusters: BTreeMap::new(),
         ..Bootstrap::default()
     };
-    let mut config = bootstrap.to_json();
-    let manager = &mut config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
-    let route = manager["route_config"]["virtual_hosts"][0]["routes"][0].as_object_mut().unwrap();
-    route.remove("route");
-    route.insert("direct_response".to_owned(), json!({"status": 200, "body": {"inline_string": "{}"}}));
-    let filters = manager["http_filters"].as_array_mut().unwrap();
-    filters.splice(0..0, natives.iter().cloned());
+    let mut config = answered_directly(&bootstrap);
+    manager(&mut config)["http_filters"].as_array_mut().unwrap().splice(0..0, natives.iter().cloned());
     config
 }
 
-fn wasm() -> PathBuf {
+/// Envoy's configuration, whose one route answers by itself.
+pub(crate) fn answered_directly(bootstrap: &Bootstrap) -> Value {
+    let mut config = bootstrap.to_json();
+    let route = manager(&mut config)["route_config"]["virtual_hosts"][0]["routes"][0].as_object_mut().unwrap();
+    route.remove("route");
+    route.insert("direct_response".to_owned(), json!({"status": 200, "body": {"inline_string": "{}"}}));
+    config
+}
+
+fn manager(config: &mut Value) -> &mut Value {
+    &mut config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+}
+
+pub(crate) fn wasm() -> PathBuf {
     let built = || Path::new(ROOT).join("kong/filters/backstage_kong.wasm");
     std::env::var_os("BACKSTAGE_KONG_WASM").map_or_else(built, PathBuf::from).canonicalize().unwrap()
 }

@@ -174,6 +174,8 @@ pub enum ResponseStep {
 pub struct Report {
     /// Instructions the filter ran, in wasmtime's units of fuel.
     pub fuel_used: u64,
+    /// Bytes that host functions copied out of the filter's memory, and into it.
+    pub bytes_copied: u64,
     /// Host functions the filter called, by name.
     pub host_calls: BTreeMap<&'static str, u32>,
 }

@@ -1,6 +1,7 @@
 //! What a worker knows beside its VM: kept in the store, so that host functions reach it, and carried over to the
 //! next instance when one traps.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -127,6 +128,8 @@ pub(crate) struct HostState {
     pub(crate) logs: Vec<LogLine>,
     /// Host functions called since last taken.
     pub(crate) calls: BTreeMap<&'static str, u32>,
+    /// Bytes copied out of and into the filter's memory since they were last booked.
+    pub(crate) copied: Cell<u64>,
     pub(crate) memory: Option<Memory>,
     pub(crate) allocate: Option<TypedFunc<u32, u32>>,
 }
@@ -146,6 +149,7 @@ impl HostState {
             answer: None,
             logs: Vec::new(),
             calls: BTreeMap::new(),
+            copied: Cell::default(),
             memory: None,
             allocate: None,
         }

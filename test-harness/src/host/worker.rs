@@ -179,12 +179,14 @@ impl Worker {
         let Some(vm) = &mut self.vm else { return };
         let fuel = std::mem::take(&mut vm.fuel_used);
         let calls = std::mem::take(&mut vm.state_mut().calls);
+        let copied = vm.state_mut().copied.take();
         let report = match active {
             Active::Exchange(id) => vm.state_mut().exchanges.get_mut(&id).map(|exchange| &mut exchange.report),
             _ => None,
         };
         let report = report.unwrap_or(&mut self.background);
         report.fuel_used += fuel;
+        report.bytes_copied += copied;
         for (name, count) in calls {
             *report.host_calls.entry(name).or_default() += count;
         }

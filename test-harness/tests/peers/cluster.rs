@@ -106,7 +106,7 @@ async fn periodic_budgets_are_passed_by_no_more_than_the_documented_bound() {
 
     // Each node asks once an interval, whatever its clients do; at first a request of each worker may.
     let intervals = u64::try_from(took.as_millis() / INTERVAL.as_millis()).unwrap() + 2;
-    let calls = calls(&peers);
+    let calls = peers.script_calls();
     println!("periodic: {calls} calls in {intervals} intervals for {} requests", 3 * 120);
     assert!(calls <= 3 * (intervals + 4), "{calls} calls in {intervals} intervals");
     tokio::time::sleep(INTERVAL * 4).await;
@@ -121,13 +121,6 @@ async fn periodic_budgets_are_passed_by_no_more_than_the_documented_bound() {
 fn most_within(times: &[Instant], stretch: Duration) -> usize {
     let from = |first: &Instant| times.iter().filter(|time| (*first..=*first + stretch).contains(time)).count();
     times.iter().map(from).max().unwrap_or(0)
-}
-
-/// How often the script ran.
-fn calls(peers: &RedisAndWebdis) -> u64 {
-    let stats = peers.cli(&["info", "commandstats"]);
-    let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
-    line.and_then(|line| line.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
 }
 
 const CHOICES: [&str; 3] = ["local", "deny", "allow"];

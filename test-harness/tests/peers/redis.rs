@@ -89,6 +89,13 @@ impl RedisAndWebdis {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    /// How often the script ran.
+    pub(crate) fn script_calls(&self) -> u64 {
+        let stats = self.cli(&["info", "commandstats"]);
+        let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+        line.and_then(|line| line.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
+    }
+
     /// Units counted for a record, over the present and the last span of its one window.
     pub(crate) fn count(&self, key: &str) -> u64 {
         let counts = self.cli(&["hgetall", key]);

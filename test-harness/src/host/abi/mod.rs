@@ -69,6 +69,7 @@ impl<'a> Host<'a> {
         let (start, len) = (usize::try_from(at)?, usize::try_from(len)?);
         let end = start.checked_add(len).ok_or_else(|| trap("out of bounds memory access"))?;
         let memory = self.memory()?;
+        self.state().copied.set(self.state().copied.get() + u64::try_from(len)?);
         let bytes = memory.data(&self.caller).get(start..end);
         Ok(bytes.ok_or_else(|| trap("out of bounds memory access"))?.to_vec())
     }
@@ -80,6 +81,7 @@ impl<'a> Host<'a> {
 
     pub(crate) fn write(&mut self, at: u32, bytes: &[u8]) -> wasmtime::Result<()> {
         let start = usize::try_from(at)?;
+        self.state().copied.set(self.state().copied.get() + u64::try_from(bytes.len())?);
         let memory = self.memory()?;
         memory.write(&mut self.caller, start, bytes).map_err(|_| trap("out of bounds memory access"))
     }
