@@ -19,7 +19,7 @@ mod rivals;
 use clap::Parser;
 use report::{Row, median};
 use rivals::{Rival, Size, rivals};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use test_harness::envoy::{Envoy, find_binary};
 
@@ -41,9 +41,9 @@ struct Arguments {
     /// Measure quotas in Redis too, which has to be installed.
     #[arg(long)]
     engine: bool,
-    /// Where to write tables and the chart, such as docs/bench.
+    /// Put tables and chart into docs/bench.
     #[arg(long)]
-    write: Option<PathBuf>,
+    write: bool,
     /// What `cargo bench` says.
     #[arg(long, hide = true)]
     bench: bool,
@@ -71,12 +71,12 @@ async fn main() {
     println!("{table}");
     let engine = if arguments.engine { Some(engine::table(arguments.rounds).await) } else { None };
     println!("{}", engine.as_deref().unwrap_or_default());
-    if let Some(folder) = arguments.write {
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("envoy.md"), table).unwrap();
+    if arguments.write {
+        let folder = Path::new(ROOT).join("docs/bench");
+        report::put(&folder.join("README.md"), "envoy", &table);
         report::chart(&rows, &folder.join("envoy.svg")).unwrap();
         if let Some(engine) = engine {
-            std::fs::write(folder.join("engine.md"), engine).unwrap();
+            report::put(&folder.join("README.md"), "engine", &engine);
         }
     }
 }

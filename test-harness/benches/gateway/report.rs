@@ -35,6 +35,15 @@ pub(crate) fn table(rows: &[Row], unit: &str) -> String {
     lines.join("\n") + "\n"
 }
 
+/// Puts a table between `<!-- {name} -->` and `<!-- end of {name} -->`.
+pub(crate) fn put(file: &Path, name: &str, table: &str) {
+    let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+    let text = std::fs::read_to_string(file).unwrap();
+    let (before, rest) = text.split_once(&start).unwrap();
+    let (_, after) = rest.split_once(&end).unwrap();
+    std::fs::write(file, format!("{before}{start}{table}{end}{after}")).unwrap();
+}
+
 /// Bars of the cost over none.
 pub(crate) fn chart(rows: &[Row], file: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let rows: Vec<_> = rows.iter().filter(|row| row.over_none > 0.0).collect();
