@@ -1,7 +1,7 @@
 //! The record of one policy and one subject: the counts of all its windows.
 //!
 //! ```text
-//! version, 1 byte │ generation, 8 bytes │ owed, 4 │ synced, 8 │ a window each: length in seconds, 4 │ span, 8 │ previous, 4 │ current, 4
+//! version, 1 byte │ generation, 8 bytes │ owed, 4 │ synced, 8 │ asked, 8 │ a window each: length in seconds, 4 │ span, 8 │ previous, 4 │ current, 4
 //! ```
 //!
 //! Its size depends on the number of windows alone, so that it is written in place. Two routes to one entity may give a
@@ -14,9 +14,9 @@ use crate::host::UnixMillis;
 use std::time::Duration;
 
 /// Version of the record.
-const VERSION: u8 = 2;
-/// Version (1 byte), generation (8), owed (4), synced (8).
-const HEADER: usize = 21;
+const VERSION: u8 = 3;
+/// Version (1 byte), generation (8), owed (4), synced (8), asked (8).
+const HEADER: usize = 29;
 /// Length in seconds (4 bytes), span (8), previous (4), current (4).
 const ENTRY: usize = 20;
 /// Windows of others that are kept.
@@ -32,6 +32,8 @@ pub(super) struct Ledger {
     pub owed: u32,
     /// When the counts last came from the engine; the epoch where they never did.
     pub synced: UnixMillis,
+    /// When a worker last took it upon itself to push the record, whatever came of it.
+    pub asked: UnixMillis,
     /// The windows in force.
     pub windows: Vec<(Window, Counts)>,
     /// Other windows that still count for somebody.
@@ -45,13 +47,14 @@ impl Ledger {
     pub(super) fn begin(windows: &[Window], now: UnixMillis) -> Self {
         let fresh = |window: &Window| (*window, Counts::default().at(*window, now));
         let windows = windows.iter().map(fresh).collect();
-        Self { generation: generation(), owed: 0, synced: UnixMillis(0), windows, others: Vec::new(), is_moved: false }
+        let (synced, asked) = Default::default();
+        Self { generation: generation(), owed: 0, synced, asked, windows, others: Vec::new(), is_moved: false }
     }
 
     /// The ledger at `now`, from its record; `None` where the record is of another version. A policy whose limits change
     /// keeps what was counted, and a new window begins at zero.
     pub(super) fn read(record: &[u8], windows: &[Window], now: UnixMillis) -> Option<Self> {
-        let (Header { generation, owed, synced }, stored) = entries(record)?;
+        let (Header { generation, owed, synced, asked }, stored) = entries(record)?;
         let is_moved = stored.iter().any(|(window, counts)| counts.is_ahead(*window, now));
         let stored: Vec<_> = stored.into_iter().map(|(window, counts)| (window, counts.at(window, now))).collect();
         let counts = |window: &Window| {
@@ -67,6 +70,7 @@ impl Ledger {
             generation: if is_whole { generation } else { self::generation() },
             owed,
             synced,
+            asked,
             windows: windows.iter().map(counts).collect(),
             others,
             is_moved,
@@ -91,6 +95,7 @@ impl Ledger {
         record.extend_from_slice(&self.generation.to_be_bytes());
         record.extend_from_slice(&self.owed.to_be_bytes());
         record.extend_from_slice(&self.synced.0.to_be_bytes());
+        record.extend_from_slice(&self.asked.0.to_be_bytes());
         for (window, counts) in self.windows.iter().chain(&self.others) {
             record.extend_from_slice(&u32::try_from(window.length.as_secs()).unwrap_or(u32::MAX).to_be_bytes());
             record.extend_from_slice(&counts.span.to_be_bytes());
@@ -122,9 +127,9 @@ impl Ledger {
         Self { owed: self.owed.saturating_sub(units), ..self }
     }
 
-    /// The same with counts that the engine gave at `synced`.
-    pub(super) fn in_step(self, synced: UnixMillis) -> Self {
-        Self { synced, ..self }
+    /// The same without its debt, which a worker tells the engine from `asked` on. Its counts are as old as they were.
+    pub(super) fn claimed(self, asked: UnixMillis) -> Self {
+        Self { owed: 0, asked, ..self }
     }
 
     /// The ledger with the engine's counts in place of its own, and on top what the engine has yet to be told.
@@ -158,6 +163,7 @@ struct Header {
     generation: u64,
     owed: u32,
     synced: UnixMillis,
+    asked: UnixMillis,
 }
 
 /// The head and the counts of a record.
@@ -166,10 +172,12 @@ fn entries(record: &[u8]) -> Option<(Header, Vec<(Window, Counts)>)> {
     let (generation, rest) = rest.split_first_chunk()?;
     let (owed, rest) = rest.split_first_chunk()?;
     let (synced, rest) = rest.split_first_chunk()?;
+    let (asked, rest) = rest.split_first_chunk()?;
     let header = Header {
         generation: u64::from_be_bytes(*generation),
         owed: u32::from_be_bytes(*owed),
         synced: UnixMillis(u64::from_be_bytes(*synced)),
+        asked: UnixMillis(u64::from_be_bytes(*asked)),
     };
     let entries: Option<_> = rest.chunks(ENTRY).map(entry).collect();
     (*version == VERSION).then_some((header, entries?))

@@ -63,7 +63,7 @@ impl Bill {
     /// The same where the node's counts came from the engine no longer than `age` ago; `None` where they are older.
     pub fn charge_known(&self, store: &dyn SharedData, now: UnixMillis, age: Duration) -> Option<Charge> {
         match self.read(store, now) {
-            Ok((_, reads)) if reads.iter().any(|read| now.since(read.ledger.synced) > age) => None,
+            Ok((_, reads)) if reads.iter().any(|read| is_out_of_step(read.ledger.synced, now, age)) => None,
             Ok((accounts, reads)) => Some(limiter::charge_read(&accounts, reads)),
             Err(fault) => Some(Charge::StoreFailed(fault)),
         }
@@ -98,6 +98,12 @@ impl Line {
     pub(super) fn tag(&self) -> &str {
         self.shared.split_once('}').map_or(self.shared.as_str(), |(tag, _)| tag)
     }
+}
+
+/// Whether two times are more than `age` apart. The engine's clock may have been set back; then what was told before does
+/// not count, rather than for ever.
+fn is_out_of_step(synced: UnixMillis, now: UnixMillis, age: Duration) -> bool {
+    now.since(synced).max(synced.since(now)) > age
 }
 
 /// A subject in a key of the engine. What clients may have chosen is hashed, for length and for discretion.

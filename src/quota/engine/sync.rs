@@ -29,8 +29,6 @@ pub(super) struct InUse {
 pub struct Push {
     state: Rc<EngineState>,
     bill: Bill,
-    /// When each record was in step before.
-    before: Vec<UnixMillis>,
     claimed: UnixMillis,
     asking: Asking,
 }
@@ -71,7 +69,7 @@ impl EngineState {
             return Vec::new();
         }
         let time = self.time(now);
-        let mut by_tag: BTreeMap<(&str, &str), Vec<(Line, UnixMillis)>> = BTreeMap::new();
+        let mut by_tag: BTreeMap<(&str, &str), Vec<Line>> = BTreeMap::new();
         let claims = in_use.values().filter_map(|record| {
             let claimed = claim(record, store, time, self.engine.interval)?;
             Some(((record.zone.as_str(), record.line.tag()), claimed))
@@ -82,28 +80,26 @@ impl EngineState {
         let batches = by_tag.into_iter().flat_map(|((zone, _), claimed)| {
             claimed.chunks(MAX_LINES).map(|lines| (zone.to_owned(), lines.to_vec())).collect::<Vec<_>>()
         });
-        let push = |(zone, claimed): (String, Vec<(Line, UnixMillis)>)| {
-            let (lines, before): (Vec<_>, _) = claimed.into_iter().unzip();
+        let push = |(zone, lines): (String, Vec<Line>)| {
             let bill = Bill { zone, lines };
             let asking = self.asking(Mode::Add, &bill, now);
-            Push { state: self.clone(), bill, before, claimed: now, asking }
+            Push { state: self.clone(), bill, claimed: now, asking }
         };
         batches.map(push).collect()
     }
 }
 
 /// Takes a record's debt upon this worker, and with it the duty to ask for its counts; `None` where another did within the
-/// interval, or where it cannot be written. What is owed stays in the node's own counts.
-fn claim(record: &InUse, store: &dyn SharedData, now: UnixMillis, interval: Duration) -> Option<(Line, UnixMillis)> {
-    let claimed = std::cell::Cell::new((0, UnixMillis(0)));
-    // Ticks are not to the millisecond: nine tenths of an interval count as one.
-    let is_due = |synced: UnixMillis| now.since(synced) >= interval * 9 / 10;
+/// interval, or where it cannot be written. What is owed stays in the node's own counts, which are no younger for being asked for.
+fn claim(record: &InUse, store: &dyn SharedData, now: UnixMillis, interval: Duration) -> Option<Line> {
+    let owed = std::cell::Cell::new(0);
+    // Ticks are not to the millisecond: nine tenths of an interval count as one. The engine's clock may have been set back.
+    let is_due = |asked: UnixMillis| now.since(asked).max(asked.since(now)) >= interval * 9 / 10;
     record.line.account(store, &record.zone, now).change(|ledger| {
-        claimed.set((ledger.owed, ledger.synced));
-        is_due(ledger.synced).then(|| ledger.clone().forgiven(ledger.owed).in_step(now))
+        owed.set(ledger.owed);
+        is_due(ledger.asked).then(|| ledger.clone().claimed(now))
     })?;
-    let (units, before) = claimed.get();
-    Some((Line { units, ..record.line.clone() }, before))
+    Some(Line { units: owed.get(), ..record.line.clone() })
 }
 
 impl Push {
@@ -114,9 +110,9 @@ impl Push {
 
     /// Takes the answer, `None` where none came.
     pub fn answered(self, store: &dyn SharedData, now: UnixMillis, reply: Option<&Reply>) -> Pushed {
-        let Self { state, bill, before, claimed, asking } = self;
+        let Self { state, bill, claimed, asking } = self;
         let tally = match asking.answered(reply) {
-            Answered::Ask(asking) => return Pushed::Next(Self { state, bill, before, claimed, asking }),
+            Answered::Ask(asking) => return Pushed::Next(Self { state, bill, claimed, asking }),
             Answered::Done(tally) => tally,
         };
         let told = tally.and_then(|tally| Ok((tally.counts(&bill.lines).ok_or(EngineError::Unusable)?, tally.now)));
@@ -133,10 +129,10 @@ impl Push {
                 Pushed::Done(Ok(()))
             }
             Err(error) => {
-                // The debt goes back, and the counts are as old as they were.
-                for (line, before) in bill.lines.iter().zip(before) {
+                // The debt goes back.
+                for line in &bill.lines {
                     let account = line.account(store, &bill.zone, state.time(now));
-                    account.change(|ledger| Some(ledger.clone().owing(line.units).in_step(before)));
+                    account.change(|ledger| Some(ledger.clone().owing(line.units)));
                 }
                 Pushed::Done(Err(error))
             }

@@ -351,6 +351,26 @@ fn a_debt_outlives_a_long_outage_and_an_engine_that_failed_is_tried_with_one_rec
 }
 
 #[test]
+fn counts_grow_no_younger_by_a_push_that_is_not_answered() {
+    let (redis, node, quotas) = (Redis::new(), Node::new(), quotas(&[(30, 3600)]));
+    let bill = node.bill(&quotas, "group:default/a", "GET");
+    assert!(node.periodic(Some(&redis), &bill, NOW));
+    let late = NOW.after(Duration::from_millis(2001));
+    let pushes = node.state.pushes(&node.store, late);
+    assert_eq!(pushes.len(), 1);
+    assert!(node.state.charge_known(&bill, &node.store, late).is_none());
+    assert!(node.state.pushes(&node.store, late.after(Duration::from_millis(500))).is_empty(), "one an interval");
+    // The engine's clock is set back by a day: what was told before it does not serve for a day, and is pushed.
+    let day = Duration::from_secs(86_400);
+    let yesterday = UnixMillis(NOW.0 - u64::try_from(day.as_millis()).unwrap());
+    let node = Node::new();
+    assert!(node.periodic(Some(&redis), &bill, NOW));
+    node.state.told(&bill, Err(EngineError::Failed), NOW).unwrap_err();
+    assert!(node.state.charge_known(&bill, &node.store, yesterday).is_none());
+    assert_eq!(node.state.pushes(&node.store, yesterday).len(), 1);
+}
+
+#[test]
 fn a_record_is_pushed_by_one_worker_of_a_node_and_others_take_part_in_what_comes_back() {
     let (redis, first, quotas) = (Redis::new(), Node::new(), quotas(&[(30, 3600)]));
     let second = Engines::default().get(first.state.engine());
