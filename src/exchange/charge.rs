@@ -3,7 +3,7 @@
 use super::admit::pass;
 use super::report::Report;
 use super::{Around, Effect, Exchange, Route, State, deny};
-use crate::config::{Engine, EngineFault, Mode, Quotas, StoreFault, Synchronise};
+use crate::config::{EngineFault, Mode, Quotas, StoreFault, Synchronise};
 use crate::denial::Denial;
 use crate::host::RequestHeaders;
 use crate::http::Reply;
@@ -34,7 +34,7 @@ impl Charging {
         let Some(quotas) = &route.config.quotas else {
             return pass(self.report, &self.decision, Vec::new(), around, headers);
         };
-        match &quotas.engine {
+        match route.engine.clone() {
             None => {
                 let charge = self.charge(quotas, around);
                 self.judge(quotas, charge, around, headers)
@@ -57,7 +57,7 @@ impl Charging {
     fn share(
         self,
         quotas: &Quotas,
-        engine: &Engine,
+        engine: Rc<EngineState>,
         around: &Around<'_>,
         headers: &dyn RequestHeaders,
     ) -> (Exchange, Effect) {
@@ -67,7 +67,6 @@ impl Charging {
             Ok(bill) => bill,
             Err(fault) => return self.judge(quotas, Charge::StoreFailed(fault), around, headers),
         };
-        let engine = around.worker.engines.get(engine);
         if engine.engine().synchronise == Synchronise::Periodic
             && let Some(charge) = engine.charge_known(&bill, around.store, around.now)
         {

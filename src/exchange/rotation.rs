@@ -12,7 +12,7 @@ const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
 pub(super) fn check(zone: &str, around: &Around<'_>) {
     for issuer in around.worker.issuers_in_use() {
         let lives = issuer.keys.lives();
-        if lives.iter().all(|(_, life)| life.rotate_by.is_none() && life.not_after.is_none()) {
+        if !lives.iter().any(|(_, life)| life.has_dates()) {
             continue;
         }
         let overdue: Vec<_> = lives.iter().filter(|(_, life)| life.is_overdue(around.now)).collect();

@@ -2,8 +2,8 @@
 
 use super::upkeep::KEYS;
 use crate::config::{Config, Issuer, IssuerId, KeySource};
-use crate::jose::Life;
 use crate::keyring::RemoteKeySet;
+use crate::quota::engine::EngineState;
 use crate::worker::Worker;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,11 +15,14 @@ pub struct Route {
     pub(super) issuer_ids: Vec<IssuerId>,
     /// The remote key set of each issuer, in their order; `None` where keys are in the configuration.
     key_sets: Vec<Option<Rc<RemoteKeySet>>>,
+    /// The engine that counts its quotas for a cluster.
+    pub(super) engine: Option<Rc<EngineState>>,
     tick: Option<Duration>,
 }
 
 impl Route {
-    /// Puts a configuration into force. Issuers and key sets that other routes of the worker have too are shared.
+    /// Puts a configuration into force. Issuers, key sets and engines that other routes of the worker have too are
+    /// shared.
     pub fn new(mut config: Config, worker: &Worker) -> Rc<Self> {
         for issuer in &mut config.issuers {
             *issuer = worker.share_issuer(issuer.clone());
@@ -33,12 +36,13 @@ impl Route {
             })
             .collect();
         let issuer_ids = config.issuers.iter().map(|issuer| issuer.id).collect();
-        let ages = |life: &Life| life.rotate_by.is_some() || life.not_after.is_some();
-        let has_aging = |issuer: &Rc<Issuer>| issuer.keys.lives().iter().any(|(_, life)| ages(life));
+        let has_aging = |issuer: &Rc<Issuer>| issuer.keys.lives().iter().any(|(_, life)| life.has_dates());
         let has_keys = key_sets.iter().any(Option::is_some) || config.issuers.iter().any(has_aging);
         let engine = config.quotas.as_ref().and_then(|quotas| quotas.engine.as_ref());
-        let tick = engine.map(|engine| engine.interval.min(KEYS)).or(has_keys.then_some(KEYS));
-        Rc::new(Self { config, issuer_ids, key_sets, tick })
+        let engine = engine.map(|engine| worker.engines.get(engine));
+        let interval = engine.as_ref().map(|engine| engine.engine().interval.min(KEYS));
+        let tick = interval.or(has_keys.then_some(KEYS));
+        Rc::new(Self { config, issuer_ids, key_sets, engine, tick })
     }
 
     /// How often something is to be done beside requests, if anything is: for keys that a provider serves or that age, and for

@@ -17,6 +17,11 @@ impl Life {
         self.not_after.is_none_or(|end| now < end)
     }
 
+    /// Whether anything happens to the key by itself.
+    pub fn has_dates(self) -> bool {
+        self.rotate_by.is_some() || self.not_after.is_some()
+    }
+
     /// Whether the key should have been replaced.
     pub fn is_overdue(self, now: UnixMillis) -> bool {
         self.rotate_by.is_some_and(|due| due <= now) || !self.is_on(now)
