@@ -30,8 +30,10 @@
 //!
 //! [`lab`] puts a gateway for a laptop on it, with peers to talk to and scenarios to check any gateway by.
 
+mod built;
 pub mod envoy;
 pub mod host;
 pub mod lab;
 
+pub use built::built_filter;
 pub use host::*;

@@ -7,19 +7,12 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
+use test_harness::built_filter;
 use test_harness::envoy::{Bootstrap, Envoy, EnvoyError, RouteSpec, find_binary};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
-/// The filter that is tested; `BACKSTAGE_KONG_WASM` names another file than the one `make wasm` builds.
-fn wasm() -> PathBuf {
-    let built = || Path::new(ROOT).join("kong/filters/backstage_kong.wasm");
-    let wasm = std::env::var_os("BACKSTAGE_KONG_WASM").map_or_else(built, PathBuf::from);
-    assert!(wasm.is_file(), "{} is not there; `make wasm` builds it", wasm.display());
-    wasm.canonicalize().unwrap()
-}
 
 /// An upstream that answers every request with the head it received.
 fn mirror() -> SocketAddr {
@@ -59,7 +52,7 @@ fn start(name: &str, routes: &[(&str, Option<&str>)]) -> Result<Envoy, EnvoyErro
         filter_config: config.map(str::to_owned),
     });
     let bootstrap = Bootstrap {
-        wasm: wasm(),
+        wasm: built_filter().unwrap(),
         routes: routes.collect(),
         clusters: BTreeMap::from([("peers:9080".to_owned(), upstream), ("peers:9081".to_owned(), upstream)]),
         ..Bootstrap::default()

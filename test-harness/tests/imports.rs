@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use test_harness::built_filter;
 use wasmparser::{FuncType, Parser, Payload, TypeRef, ValType};
 
 /// What the host offers.
@@ -11,13 +11,6 @@ const OFFERED: &str = include_str!("../kong-3.9-imports.txt");
 
 /// Largest compiled filter. Kong compiles it in every worker and keeps it in each one's memory.
 const MAX_BYTES: usize = 5 << 18;
-
-fn wasm() -> PathBuf {
-    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../kong/filters/backstage_kong.wasm");
-    let wasm = std::env::var_os("BACKSTAGE_KONG_WASM").map_or_else(built, PathBuf::from);
-    assert!(wasm.is_file(), "{} is not there; `make wasm` builds it", wasm.display());
-    wasm
-}
 
 /// `module name` → signature.
 fn offered() -> BTreeMap<&'static str, &'static str> {
@@ -65,7 +58,7 @@ fn the_list_of_what_kong_offers_is_read_whole() {
 #[ignore = "needs the release wasm; make check-imports and make test run it"]
 fn the_filter_imports_only_what_kong_offers() {
     let offered = offered();
-    let imports = imports(&std::fs::read(wasm()).unwrap());
+    let imports = imports(&std::fs::read(built_filter().unwrap()).unwrap());
     assert!(imports.len() > 5, "{imports:?}");
     let refused: Vec<_> = imports
         .iter()
@@ -78,7 +71,7 @@ fn the_filter_imports_only_what_kong_offers() {
 #[test]
 #[ignore = "needs the release wasm; make check-imports and make test run it"]
 fn the_filter_is_small() {
-    let bytes = std::fs::metadata(wasm()).unwrap().len();
+    let bytes = std::fs::metadata(built_filter().unwrap()).unwrap().len();
     println!("{bytes} bytes");
     assert!(usize::try_from(bytes).unwrap() <= MAX_BYTES, "{bytes} bytes");
 }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use test_harness::built_filter;
 use test_harness::envoy::{Bootstrap, Envoy, RouteSpec, find_binary};
 use test_harness::lab::http::Base;
 use test_harness::lab::kong_yml::KongYml;
@@ -20,11 +21,6 @@ use test_harness::{FilterModule, Profile};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn wasm() -> PathBuf {
-    let built = || root().join("kong/filters/backstage_kong.wasm");
-    std::env::var_os("BACKSTAGE_KONG_WASM").map_or_else(built, PathBuf::from).canonicalize().unwrap()
 }
 
 async fn peers() -> Peers {
@@ -48,7 +44,7 @@ async fn on_our_host(profile: Profile) {
     let entries = [format!("peers:9080={}", peers.upstream), format!("peers:9081={}", peers.idp)];
     let settings = Settings {
         kong_yml: root().join("kong/kong.yml"),
-        filter: FilterModule::load(wasm()).unwrap(),
+        filter: FilterModule::load(built_filter().unwrap()).unwrap(),
         filters: root().join("kong/filters"),
         profile,
         workers: 2,
@@ -101,7 +97,7 @@ async fn the_table_passes_on_a_real_envoy() {
     let address =
         |name: &str| if name == "peers:9080" { peers.upstream } else { SocketAddr::from(([127, 0, 0, 1], 1)) };
     clusters.extend(routes.iter().map(|route| (route.upstream.clone(), address(&route.upstream))));
-    let bootstrap = Bootstrap { wasm: wasm(), routes, clusters, ..Bootstrap::default() };
+    let bootstrap = Bootstrap { wasm: built_filter().unwrap(), routes, clusters, ..Bootstrap::default() };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("envoy-scenarios");
     let envoy = Envoy::start(&find_binary(&root().join(".venv")).unwrap(), &bootstrap, 2, &folder).unwrap();
     run(envoy.gateway(), &peers).await;

@@ -8,9 +8,10 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use test_harness::built_filter;
 use test_harness::envoy::{Bootstrap, ClusterTls, Envoy, RouteSpec, find_binary};
 use test_harness::lab::http::{Base, Client, header_map};
 use test_harness::lab::peers::{KeyKind, Mint, Peers, SigningKeys, TokenSpec};
@@ -56,11 +57,6 @@ impl Drop for Provider {
     }
 }
 
-fn wasm() -> PathBuf {
-    let built = || Path::new(ROOT).join("kong/filters/backstage_kong.wasm");
-    std::env::var_os("BACKSTAGE_KONG_WASM").map_or_else(built, PathBuf::from).canonicalize().unwrap()
-}
-
 /// The status of a request with a good token, where the cluster trusts `authority` and asks for `name`.
 async fn status(case: &str, authority: &str, name: &str) -> u16 {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tls-{case}"));
@@ -83,7 +79,7 @@ async fn status(case: &str, authority: &str, name: &str) -> u16 {
     let tls =
         ClusterTls { authorities: Path::new(FILES).join(authority).canonicalize().unwrap(), name: name.to_owned() };
     let bootstrap = Bootstrap {
-        wasm: wasm(),
+        wasm: built_filter().unwrap(),
         routes: vec![route],
         clusters: BTreeMap::from([
             ("idp.example:443".to_owned(), provider.address),

@@ -2,12 +2,10 @@
 
 use crate::load::{self, Tokens};
 use crate::redis::RedisAndWebdis;
-use crate::rivals::{answered_directly, wasm};
+use crate::rivals::{answered_directly, start};
 use serde_json::{Value, json};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
-use test_harness::envoy::{Bootstrap, Envoy, RouteSpec, find_binary};
 
 /// Requests a second.
 const RATE: f64 = 2000.0;
@@ -53,21 +51,8 @@ fn config(mode: &str) -> Value {
 /// Two latencies in microseconds, requests a second, calls a second.
 async fn measure(mode: &str) -> [f64; 4] {
     let peers = RedisAndWebdis::start(&format!("bench-{mode}"));
-    let bootstrap = Bootstrap {
-        wasm: wasm(),
-        routes: vec![RouteSpec {
-            name: "payments".to_owned(),
-            path_prefix: "/".to_owned(),
-            upstream: "none".to_owned(),
-            strip_path: false,
-            filter_config: Some(config(mode).to_string()),
-        }],
-        clusters: [("webdis:7379".to_owned(), peers.webdis_at)].into(),
-        ..Bootstrap::default()
-    };
-    let binary = find_binary(&Path::new(crate::ROOT).join(".venv")).unwrap();
-    let folder = std::env::temp_dir().join(format!("backstage-kong-bench-{}", std::process::id()));
-    let envoy = Envoy::start_configured(&binary, &answered_directly(&bootstrap), 1, &folder).unwrap();
+    let clusters = [("webdis:7379".to_owned(), peers.webdis_at)].into();
+    let envoy = start(&answered_directly(Some(config(mode)), clusters));
     let tokens: Tokens = Arc::new(vec![None]);
     load::send(envoy.gateway(), &tokens, 0, 2000, None, 200).await;
     let before = peers.script_calls();

@@ -21,7 +21,6 @@ use report::{Row, median};
 use rivals::{Rival, Size, rivals};
 use std::path::Path;
 use std::time::Duration;
-use test_harness::envoy::{Envoy, find_binary};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// What costs are compared with.
@@ -82,9 +81,7 @@ async fn main() {
 }
 
 async fn measure(rival: &Rival) -> Measured {
-    let binary = find_binary(&Path::new(ROOT).join(".venv")).unwrap();
-    let folder = std::env::temp_dir().join(format!("backstage-kong-bench-{}", std::process::id()));
-    let envoy = Envoy::start_configured(&binary, &rival.config, 1, &folder).unwrap();
+    let envoy = rivals::start(&rival.config);
     let (to, tokens) = (envoy.gateway(), &rival.tokens);
     load::send(to, tokens, 0, rival.warm_up, None, rival.status).await;
     let before = cpu::used(envoy.pid());

@@ -3,13 +3,14 @@
 use crate::load::Tokens;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use test_harness::envoy::{Bootstrap, RouteSpec};
+use test_harness::built_filter;
+use test_harness::envoy::{Bootstrap, Envoy, RouteSpec, find_binary};
 use test_harness::lab::peers::{KeyKind, Mint, SigningKeys, TokenSpec};
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const ISSUER: &str = "https://idp.example";
 const EXTENSIONS: &str = "type.googleapis.com/envoy.extensions.filters.http";
 
@@ -125,37 +126,35 @@ fn local_ratelimit() -> Value {
 }
 
 fn envoy(natives: &[Value], filter: Option<Value>) -> Value {
-    let bootstrap = Bootstrap {
-        wasm: wasm(),
-        routes: vec![RouteSpec {
-            name: "payments".to_owned(),
-            path_prefix: "/".to_owned(),
-            upstream: "none".to_owned(),
-            strip_path: false,
-            filter_config: filter.map(|config| config.to_string()),
-        }],
-        clusters: BTreeMap::new(),
-        ..Bootstrap::default()
-    };
-    let mut config = answered_directly(&bootstrap);
+    let mut config = answered_directly(filter, BTreeMap::new());
     manager(&mut config)["http_filters"].as_array_mut().unwrap().splice(0..0, natives.iter().cloned());
     config
 }
 
-/// Envoy's configuration, whose one route answers by itself.
-pub(crate) fn answered_directly(bootstrap: &Bootstrap) -> Value {
-    let mut config = bootstrap.to_json();
+/// Envoy's configuration, whose one route has this filter and answers by itself.
+pub(crate) fn answered_directly(filter: Option<Value>, clusters: BTreeMap<String, SocketAddr>) -> Value {
+    let route = RouteSpec {
+        name: "payments".to_owned(),
+        path_prefix: "/".to_owned(),
+        upstream: "none".to_owned(),
+        strip_path: false,
+        filter_config: filter.map(|config| config.to_string()),
+    };
+    let wasm = built_filter().unwrap();
+    let mut config = Bootstrap { wasm, routes: vec![route], clusters, ..Bootstrap::default() }.to_json();
     let route = manager(&mut config)["route_config"]["virtual_hosts"][0]["routes"][0].as_object_mut().unwrap();
     route.remove("route");
     route.insert("direct_response".to_owned(), json!({"status": 200, "body": {"inline_string": "{}"}}));
     config
 }
 
-fn manager(config: &mut Value) -> &mut Value {
-    &mut config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+/// An Envoy with one worker.
+pub(crate) fn start(config: &Value) -> Envoy {
+    let binary = find_binary(&Path::new(crate::ROOT).join(".venv")).unwrap();
+    let folder = std::env::temp_dir().join(format!("backstage-kong-bench-{}", std::process::id()));
+    Envoy::start_configured(&binary, config, 1, &folder).unwrap()
 }
 
-pub(crate) fn wasm() -> PathBuf {
-    let built = || Path::new(ROOT).join("kong/filters/backstage_kong.wasm");
-    std::env::var_os("BACKSTAGE_KONG_WASM").map_or_else(built, PathBuf::from).canonicalize().unwrap()
+fn manager(config: &mut Value) -> &mut Value {
+    &mut config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
 }

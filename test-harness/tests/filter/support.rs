@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
+use test_harness::built_filter;
 use test_harness::lab::peers::{KeyKind, Mint, SigningKeys, TokenSpec};
 use test_harness::{
     Clock, Dispatch, DispatchFailure, FilterModule, HostError, Metric, Node, Outcome, Profile, Reply, RequestHead,
@@ -19,8 +19,7 @@ pub(crate) static KEYS: LazyLock<SigningKeys> = LazyLock::new(|| SigningKeys::ge
 pub(crate) static OTHER_KEYS: LazyLock<SigningKeys> = LazyLock::new(|| SigningKeys::generate().unwrap());
 
 pub(crate) fn module() -> Arc<FilterModule> {
-    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../kong/filters/backstage_kong.wasm");
-    FilterModule::load(std::env::var_os("BACKSTAGE_KONG_WASM").map_or_else(built, PathBuf::from)).unwrap()
+    FilterModule::load(built_filter().unwrap()).unwrap()
 }
 
 pub(crate) fn node(profile: Profile) -> Node {

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use test_harness::built_filter;
 use test_harness::envoy::{Bootstrap, Envoy, RouteSpec, find_binary};
 use test_harness::lab::http::{Base, Client, Incoming, header_map};
 use test_harness::lab::peers::{DEFAULT_ISSUER, Peers};
@@ -88,11 +89,6 @@ impl Gateway {
     }
 }
 
-fn wasm() -> PathBuf {
-    let built = || Path::new(ROOT).join("kong/filters/backstage_kong.wasm");
-    std::env::var_os("BACKSTAGE_KONG_WASM").map_or_else(built, PathBuf::from).canonicalize().unwrap()
-}
-
 async fn our_host(
     folder: &Path,
     routes: &BTreeMap<String, Value>,
@@ -108,7 +104,7 @@ async fn our_host(
     let resolve = hosts.iter().map(|(name, at)| format!("{name}={at}").parse().unwrap());
     let settings = Settings {
         kong_yml,
-        filter: FilterModule::load(wasm()).unwrap(),
+        filter: FilterModule::load(built_filter().unwrap()).unwrap(),
         filters: Path::new(ROOT).join("kong/filters"),
         profile: Profile::Kong,
         workers: 2,
@@ -136,7 +132,8 @@ fn envoy(
         strip_path: true,
         filter_config: Some(config.to_string()),
     });
-    let bootstrap = Bootstrap { wasm: wasm(), routes: routes.collect(), clusters, ..Bootstrap::default() };
+    let bootstrap =
+        Bootstrap { wasm: built_filter().unwrap(), routes: routes.collect(), clusters, ..Bootstrap::default() };
     let binary = find_binary(&Path::new(ROOT).join(".venv")).unwrap();
     let envoy = Envoy::start(&binary, &bootstrap, 2, folder).unwrap();
     let address = envoy.gateway();
