@@ -1,8 +1,9 @@
 //! Rules → decision.
 
-use crate::config::{AgentAccess, Allow, Config, Method, PrincipalKind, Rule};
+use crate::config::{AgentAccess, Allow, Method, Policy, PrincipalKind, Rule};
 use crate::entity::EntityRef;
 use crate::identity::{Groups, GroupsUnknown, Principal};
+use crate::ownership::Callee;
 use crate::path::{PathProblem, RequestPath};
 
 /// What the rules say of a request.
@@ -106,15 +107,15 @@ pub struct RequestFacts<'a> {
 }
 
 /// Decides: the first rule that matches speaks, and none denies.
-pub fn decide(config: &Config, request: &RequestFacts<'_>, principal: Option<&Principal>) -> Decision {
-    if let Some(denial) = agent_denial(config.policy.agents, request.method, principal) {
+pub fn decide(policy: &Policy, callee: &Callee, request: &RequestFacts<'_>, principal: Option<&Principal>) -> Decision {
+    if let Some(denial) = agent_denial(policy.agents, request.method, principal) {
         return Decision { outcome: Outcome::Denied(denial), rule: None };
     }
     let mut path = LazyPath { target: request.target, parsed: None };
-    for rule in &config.policy.rules {
+    for rule in &policy.rules {
         match applies(rule, request.method, &mut path, principal) {
             Ok(false) => {}
-            Ok(true) => return Decision { outcome: judge(config, rule, principal), rule: Some(rule.name.clone()) },
+            Ok(true) => return Decision { outcome: judge(callee, rule, principal), rule: Some(rule.name.clone()) },
             Err(denial) => return Decision { outcome: Outcome::Denied(denial), rule: Some(rule.name.clone()) },
         }
     }
@@ -174,8 +175,8 @@ fn method_fits(methods: &[Method], method: &str) -> bool {
 }
 
 /// Asks everything that the rule allows and reports the strongest ground: what a caller owns before what it is.
-fn judge(config: &Config, rule: &Rule, principal: Option<&Principal>) -> Outcome {
-    let grounds = rule.allow.iter().filter_map(|allow| ground(config, allow, principal));
+fn judge(callee: &Callee, rule: &Rule, principal: Option<&Principal>) -> Outcome {
+    let grounds = rule.allow.iter().filter_map(|allow| ground(callee, allow, principal));
     if let Some((reason, granted_by)) = grounds.min_by_key(|(reason, _)| strength(*reason)) {
         return Outcome::Allowed { reason, granted_by };
     }
@@ -197,7 +198,7 @@ fn asks_for_groups(rule: &Rule) -> bool {
     })
 }
 
-fn ground(config: &Config, allow: &Allow, principal: Option<&Principal>) -> Option<(AllowReason, Option<EntityRef>)> {
+fn ground(callee: &Callee, allow: &Allow, principal: Option<&Principal>) -> Option<(AllowReason, Option<EntityRef>)> {
     if *allow == Allow::Anyone {
         return Some((AllowReason::Anyone, None));
     }
@@ -206,11 +207,8 @@ fn ground(config: &Config, allow: &Allow, principal: Option<&Principal>) -> Opti
         |entity: &EntityRef, reason| principal.is_or_belongs_to(entity).then(|| (reason, Some(entity.clone())));
     match allow {
         Allow::Anyone | Allow::Authenticated => Some((AllowReason::Authenticated, None)),
-        Allow::Owner => granted(config.owner.as_ref()?, AllowReason::Owner),
-        Allow::Consumer => {
-            let mut consumers = config.consumers.iter().filter_map(|entity| granted(entity, AllowReason::Consumer));
-            consumers.next()
-        }
+        Allow::Owner => callee.owners.iter().find_map(|entity| granted(entity, AllowReason::Owner)),
+        Allow::Consumer => callee.consumers.iter().find_map(|entity| granted(entity, AllowReason::Consumer)),
         Allow::Entity(entity) => granted(entity, AllowReason::Entity),
         Allow::Claims(wanted) => wanted
             .iter()

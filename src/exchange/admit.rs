@@ -7,6 +7,7 @@ use super::{Admitted, Around, Effect, Exchange, Forward, Route, State, deny};
 use crate::config::{Config, Mode};
 use crate::denial::Denial;
 use crate::host::RequestHeaders;
+use crate::ownership::Callee;
 use crate::policy::{self, Decision, Outcome, RequestFacts};
 use crate::tags;
 use crate::worker::Known;
@@ -36,9 +37,12 @@ pub(super) fn admit(
     headers: &dyn RequestHeaders,
 ) -> (Exchange, Effect) {
     let config = &route.config;
+    let Some(callee) = request.callee.clone() else {
+        return deny(Report::new(route, request), Denial::Configuration, around);
+    };
     let principal = known.as_ref().map(|known| &known.principal);
     let facts = RequestFacts { method: &request.method, target: &request.target };
-    let decision = policy::decide(config, &facts, principal);
+    let decision = policy::decide(&config.policy, &callee, &facts, principal);
     let mut report = Report::new(route, request).by(known).decided(&decision);
 
     if let Outcome::Denied(denial) = decision.outcome {
@@ -47,11 +51,12 @@ pub(super) fn admit(
             Mode::Shadow => report.note_shadow(Denial::Policy(denial)),
         }
     }
-    Charging { route: route.clone(), report, decision }.begin(around, headers)
+    Charging { route: route.clone(), callee, report, decision }.begin(around, headers)
 }
 
 /// Lets a request pass to the upstream; its answer gets the fields.
 pub(super) fn pass(
+    callee: &Callee,
     report: Report,
     decision: &Decision,
     response_headers: Vec<(&'static str, String)>,
@@ -60,12 +65,13 @@ pub(super) fn pass(
 ) -> (Exchange, Effect) {
     let (report, audit) = report.allowed(around);
     let Some(route) = report.route().cloned() else { return deny(report, Denial::Configuration, around) };
-    let forward = forward(&route.config, &report, decision, headers, audit);
+    let forward = forward(&route.config, callee, &report, decision, headers, audit);
     (Exchange(State::Admitted(Admitted { report, response_headers })), Effect::Forward(forward))
 }
 
 fn forward(
     config: &Config,
+    callee: &Callee,
     report: &Report,
     decision: &Decision,
     headers: &dyn RequestHeaders,
@@ -73,14 +79,14 @@ fn forward(
 ) -> Forward {
     let principal = report.principal();
     let mut remove = tags::strip_list(&config.tags, headers.names().as_deref());
-    let mut set = tags::upstream_headers(config, principal);
-    match tags::baggage(config, principal, headers.get("baggage").as_deref()) {
+    let mut set = tags::upstream_headers(&config.tags, callee, principal);
+    match tags::baggage(&config.tags, callee, principal, headers.get("baggage").as_deref()) {
         Some(baggage) => set.push(("baggage", baggage)),
         None => remove.push("baggage".into()),
     }
     if !config.credentials.forward_token {
         tags::remove_credential(&config.credentials, headers, &mut remove, &mut set);
     }
-    let context = if config.tags.context { tags::context(config, principal, decision) } else { Vec::new() };
+    let context = if config.tags.context { tags::context(callee, principal, decision) } else { Vec::new() };
     Forward { remove, set, context, audit }
 }

@@ -7,6 +7,7 @@ use crate::config::{EngineFault, Mode, Quotas, StoreFault, Synchronise};
 use crate::denial::Denial;
 use crate::host::RequestHeaders;
 use crate::http::Reply;
+use crate::ownership::Callee;
 use crate::policy::Decision;
 use crate::quota::engine::{Answered, Asking, Bill, EngineError, EngineState};
 use crate::quota::{self, Charge, Subjects};
@@ -15,6 +16,7 @@ use std::rc::Rc;
 /// A request that the rules let pass.
 pub(super) struct Charging {
     pub route: Rc<Route>,
+    pub callee: Rc<Callee>,
     pub report: Report,
     pub decision: Decision,
 }
@@ -32,7 +34,7 @@ impl Charging {
     pub(super) fn begin(self, around: &Around<'_>, headers: &dyn RequestHeaders) -> (Exchange, Effect) {
         let route = self.route.clone();
         let Some(quotas) = &route.config.quotas else {
-            return pass(self.report, &self.decision, Vec::new(), around, headers);
+            return pass(&self.callee, self.report, &self.decision, Vec::new(), around, headers);
         };
         match route.engine.clone() {
             None => {
@@ -50,7 +52,7 @@ impl Charging {
     }
 
     fn subjects(&self) -> Subjects<'_> {
-        let entity = &self.route.config.entity;
+        let entity = &self.callee.entity;
         Subjects { entity, group: self.report.granted_by(), principal: self.report.principal() }
     }
 
@@ -96,7 +98,7 @@ impl Charging {
                 self.judge(quotas, charge, around, headers)
             }
             EngineFault::Deny => deny(self.report, Denial::QuotaEngine(error), around),
-            EngineFault::Allow => pass(self.report, &self.decision, Vec::new(), around, headers),
+            EngineFault::Allow => pass(&self.callee, self.report, &self.decision, Vec::new(), around, headers),
         }
     }
 
@@ -131,7 +133,7 @@ impl Charging {
                 }
             }
         };
-        pass(self.report, &self.decision, fields, around, headers)
+        pass(&self.callee, self.report, &self.decision, fields, around, headers)
     }
 }
 
@@ -150,7 +152,7 @@ impl AwaitingQuota {
         let Self { charging, engine, bill, asking } = self;
         let route = charging.route.clone();
         let Some(quotas) = &route.config.quotas else {
-            return pass(charging.report, &charging.decision, Vec::new(), around, headers);
+            return pass(&charging.callee, charging.report, &charging.decision, Vec::new(), around, headers);
         };
         let tally = match asking.answered(reply) {
             Answered::Ask(asking) => return Self { charging, engine, bill, asking }.ask(),

@@ -105,7 +105,7 @@ pub struct Answer {
 
 /// A request has come.
 pub fn begin(route: &Rc<Route>, around: &Around<'_>, headers: &dyn RequestHeaders) -> (Exchange, Effect) {
-    let request = Request::read(headers, around.now);
+    let request = Request { callee: Some(route.callee.clone()), ..Request::read(headers, around.now) };
     if route.config.credentials.pass_cors_preflight && request.is_preflight(headers) {
         return admit::preflight(route, request, around, headers);
     }

@@ -6,6 +6,7 @@ use crate::config::{Mode, Quotas};
 use crate::denial::{About, Denial};
 use crate::entity::EntityRef;
 use crate::identity::{Groups, Principal};
+use crate::ownership::Callee;
 use crate::policy::{Decision, Outcome};
 use crate::quota::WindowState;
 use crate::telemetry::{AuditRecord, Quota, Verdict, What, Who, sampled};
@@ -132,7 +133,7 @@ impl Report {
     pub(super) fn about(&self) -> About<'_> {
         let config = self.route.as_ref().map(|route| &route.config);
         About {
-            entity: config.map(|config| &config.entity),
+            entity: self.entity(),
             realm: config.and_then(|config| config.realm.as_deref()),
             resource_metadata: config.and_then(|config| config.resource_metadata.as_deref()),
             request_id: self.request.id.as_deref(),
@@ -212,12 +213,16 @@ impl Report {
         self.entity().filter(|_| self.is_counted())
     }
 
+    fn callee(&self) -> Option<&Callee> {
+        self.request.callee.as_deref()
+    }
+
     fn entity(&self) -> Option<&EntityRef> {
-        self.route.as_ref().map(|route| &route.config.entity)
+        self.callee().map(|callee| &callee.entity)
     }
 
     fn owner(&self) -> Option<&EntityRef> {
-        self.route.as_ref().and_then(|route| route.config.owner.as_ref())
+        self.callee().and_then(Callee::owner)
     }
 }
 

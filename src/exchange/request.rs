@@ -1,6 +1,8 @@
 //! What is read of a request, once.
 
 use crate::host::{RequestHeaders, UnixMillis};
+use crate::ownership::Callee;
+use std::rc::Rc;
 
 /// Longest request id that is taken over.
 const MAX_ID: usize = 128;
@@ -17,6 +19,8 @@ pub(super) struct Request {
     pub trace: Option<String>,
     /// The name of its route, where the host tells.
     pub route: Option<String>,
+    /// The entity that it is about, once that is known.
+    pub callee: Option<Rc<Callee>>,
     /// When it came.
     pub came: UnixMillis,
 }
@@ -36,6 +40,7 @@ impl Request {
             id: printable("x-request-id"),
             trace: printable("traceparent"),
             route: headers.route(),
+            callee: None,
             came: now,
         }
     }

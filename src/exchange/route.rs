@@ -3,6 +3,7 @@
 use super::upkeep::KEYS;
 use crate::config::{Config, Issuer, IssuerId, KeySource};
 use crate::keyring::RemoteKeySet;
+use crate::ownership::Callee;
 use crate::quota::engine::EngineState;
 use crate::worker::Worker;
 use std::rc::Rc;
@@ -17,6 +18,8 @@ pub struct Route {
     key_sets: Vec<Option<Rc<RemoteKeySet>>>,
     /// The engine that counts its quotas for a cluster.
     pub(super) engine: Option<Rc<EngineState>>,
+    /// What its configuration says of the entity behind it.
+    pub(super) callee: Rc<Callee>,
     tick: Option<Duration>,
 }
 
@@ -42,7 +45,8 @@ impl Route {
         let engine = engine.map(|engine| worker.engines.get(engine));
         let interval = engine.as_ref().map(|engine| engine.engine().interval.min(KEYS));
         let tick = interval.or(has_keys.then_some(KEYS));
-        Rc::new(Self { config, issuer_ids, key_sets, engine, tick })
+        let callee = Rc::new(Callee::configured(&config));
+        Rc::new(Self { config, issuer_ids, key_sets, engine, callee, tick })
     }
 
     /// How often something is to be done beside requests, if anything is: for keys that a provider serves or that age, and for

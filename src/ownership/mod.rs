@@ -1,9 +1,11 @@
-//! Claims → what the catalog calls the caller and its groups.
+//! Claims → what the catalog calls the caller and its groups; a route → the entity behind it, and who stands how to it.
 
+mod callee;
 mod groups;
 mod names;
 mod principal;
 
+pub use callee::Callee;
 pub use groups::map_groups;
 pub use names::map_user;
 pub use principal::principal;

@@ -1,7 +1,9 @@
 //! W3C Baggage: entity refs for traces, next to whatever others put there.
 
-use crate::config::Config;
+use crate::config::Tags;
+use crate::entity::EntityRef;
 use crate::identity::Principal;
+use crate::ownership::Callee;
 use std::fmt::Write;
 
 /// Longest header and most members that a platform must pass on (W3C Baggage §3.3.2).
@@ -17,8 +19,8 @@ const KEYS: [&str; 4] = [ENTITY, OWNER, USER, AGENT];
 
 /// The `baggage` that the upstream gets: ours first, then the foreign members of the request's own that fit. `None` when
 /// there is nothing to send. Members that claim to be ours are dropped even where the filter adds none.
-pub fn baggage(config: &Config, principal: Option<&Principal>, existing: Option<&[u8]>) -> Option<String> {
-    let mut members = if config.tags.baggage { own(config, principal) } else { Vec::new() };
+pub fn baggage(tags: &Tags, callee: &Callee, principal: Option<&Principal>, existing: Option<&[u8]>) -> Option<String> {
+    let mut members = if tags.baggage { own(callee, principal) } else { Vec::new() };
     let existing = existing.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
     let foreign = existing.split(',').map(str::trim).filter(|member| is_foreign(member));
     let mut length: usize = members.iter().map(|member| member.len() + 1).sum();
@@ -32,12 +34,12 @@ pub fn baggage(config: &Config, principal: Option<&Principal>, existing: Option<
     (!members.is_empty()).then(|| members.join(","))
 }
 
-fn own(config: &Config, principal: Option<&Principal>) -> Vec<String> {
+fn own(callee: &Callee, principal: Option<&Principal>) -> Vec<String> {
     let user = principal.and_then(|principal| principal.user.as_ref());
     let agent = principal.and_then(|principal| principal.agent.as_deref());
     let values = [
-        (ENTITY, Some(config.entity.as_str())),
-        (OWNER, config.owner.as_ref().map(|owner| owner.as_str())),
+        (ENTITY, Some(callee.entity.as_str())),
+        (OWNER, callee.owner().map(EntityRef::as_str)),
         (USER, user.map(|user| user.as_str())),
         (AGENT, agent),
     ];

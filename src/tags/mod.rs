@@ -6,9 +6,10 @@ mod strip;
 pub use baggage::baggage;
 pub use strip::strip_list;
 
-use crate::config::{Config, ConsumerHeaders, Credentials};
+use crate::config::{ConsumerHeaders, Credentials, Tags};
 use crate::host::RequestHeaders;
 use crate::identity::Principal;
+use crate::ownership::Callee;
 use crate::policy::{Decision, Outcome};
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -19,9 +20,9 @@ const MAX_GROUPS_BYTES: usize = 4096;
 const MAX_TEXT_BYTES: usize = 512;
 
 /// Headers that the upstream gets.
-pub fn upstream_headers(config: &Config, principal: Option<&Principal>) -> Vec<(&'static str, String)> {
-    let mut headers = vec![("x-backstage-entity-ref", config.entity.to_string())];
-    headers.extend(config.owner.as_ref().map(|owner| ("x-backstage-owner", owner.to_string())));
+pub fn upstream_headers(tags: &Tags, callee: &Callee, principal: Option<&Principal>) -> Vec<(&'static str, String)> {
+    let mut headers = vec![("x-backstage-entity-ref", callee.entity.to_string())];
+    headers.extend(callee.owner().map(|owner| ("x-backstage-owner", owner.to_string())));
     if let Some(principal) = principal {
         headers.extend(principal.user.as_ref().map(|user| ("x-backstage-user", user.to_string())));
         let groups = groups(principal);
@@ -30,7 +31,7 @@ pub fn upstream_headers(config: &Config, principal: Option<&Principal>) -> Vec<(
         }
         headers.extend(principal.agent.as_deref().map(|agent| ("x-backstage-agent", escape(agent))));
     }
-    if config.tags.consumer_headers == ConsumerHeaders::Set {
+    if tags.consumer_headers == ConsumerHeaders::Set {
         consumer_headers(principal, &mut headers);
     }
     headers
@@ -71,9 +72,9 @@ fn groups(principal: &Principal) -> String {
 }
 
 /// What `kong.ctx.shared` gets, for log plugins and later Lua code.
-pub fn context(config: &Config, principal: Option<&Principal>, decision: &Decision) -> Vec<(&'static str, String)> {
-    let mut context = vec![("backstage_entity", config.entity.to_string())];
-    context.extend(config.owner.as_ref().map(|owner| ("backstage_owner", owner.to_string())));
+pub fn context(callee: &Callee, principal: Option<&Principal>, decision: &Decision) -> Vec<(&'static str, String)> {
+    let mut context = vec![("backstage_entity", callee.entity.to_string())];
+    context.extend(callee.owner().map(|owner| ("backstage_owner", owner.to_string())));
     context.extend(principal.and_then(|p| p.user.as_ref()).map(|user| ("backstage_user", user.to_string())));
     let (word, reason) = match &decision.outcome {
         Outcome::Allowed { reason, granted_by } => {

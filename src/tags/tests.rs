@@ -3,14 +3,18 @@ use crate::config::PrincipalKind;
 use crate::entity::EntityRef;
 use crate::host::{RequestHeaders, UnixMillis};
 use crate::identity::{Groups, claims::Claims};
-use serde_json::json;
 
-fn config(consumer_headers: &str, baggage: bool) -> Config {
-    let config = json!({
-        "entity": "api:default/payments", "owner": "payments", "policy": {"rules": []},
-        "tags": {"consumer_headers": consumer_headers, "baggage": baggage}
-    });
-    Config::parse(config.to_string().as_bytes()).unwrap()
+fn tags(consumer_headers: ConsumerHeaders, baggage: bool) -> Tags {
+    Tags { baggage, consumer_headers, context: true }
+}
+
+fn callee() -> Callee {
+    let entity = |text| EntityRef::parse_full(text).unwrap();
+    Callee {
+        entity: entity("api:default/payments"),
+        owners: vec![entity("group:default/payments")],
+        consumers: Vec::new(),
+    }
 }
 
 fn principal() -> Principal {
@@ -47,7 +51,7 @@ fn value<'a>(headers: &'a [(&'static str, String)], name: &str) -> Option<&'a st
 
 #[test]
 fn tags_are_refs_and_escaped_texts() {
-    let headers = upstream_headers(&config("strip", true), Some(&principal()));
+    let headers = upstream_headers(&tags(ConsumerHeaders::Strip, true), &callee(), Some(&principal()));
     assert_eq!(value(&headers, "x-backstage-entity-ref"), Some("api:default/payments"));
     assert_eq!(value(&headers, "x-backstage-owner"), Some("group:default/payments"));
     assert_eq!(value(&headers, "x-backstage-user"), Some("user:default/ada"));
@@ -59,13 +63,13 @@ fn tags_are_refs_and_escaped_texts() {
 
 #[test]
 fn consumer_headers_look_as_kongs_plugins_set_them() {
-    let headers = upstream_headers(&config("set", true), Some(&principal()));
+    let headers = upstream_headers(&tags(ConsumerHeaders::Set, true), &callee(), Some(&principal()));
     assert_eq!(value(&headers, "x-consumer-username"), Some("user:default/ada"));
     assert_eq!(value(&headers, "x-consumer-custom-id"), Some("auth0|ada%2C%0D%0Ax-evil:%201"));
     assert_eq!(value(&headers, "x-credential-identifier"), Some("portal"));
     assert_eq!(value(&headers, "x-consumer-groups"), Some("group:default/a,group:default/b"));
     assert_eq!(value(&headers, "x-anonymous-consumer"), None);
-    let anonymous = upstream_headers(&config("set", true), None);
+    let anonymous = upstream_headers(&tags(ConsumerHeaders::Set, true), &callee(), None);
     assert_eq!(value(&anonymous, "x-anonymous-consumer"), Some("true"));
 }
 
@@ -74,7 +78,7 @@ fn a_long_list_of_groups_is_cut_between_groups() {
     let mut principal = principal();
     let group = |n| EntityRef::parse_full(&format!("group:default/{}{n}", "x".repeat(50))).unwrap();
     principal.groups = Groups::Known((0..1000).map(group).collect());
-    let headers = upstream_headers(&config("strip", true), Some(&principal));
+    let headers = upstream_headers(&tags(ConsumerHeaders::Strip, true), &callee(), Some(&principal));
     let groups = value(&headers, "x-backstage-groups").unwrap();
     assert!(groups.len() <= 4096 && groups.split(',').all(|group| EntityRef::parse_full(group).is_ok()));
 }
@@ -91,11 +95,14 @@ fn baggage_keeps_foreign_members_and_drops_forged_ones() {
         (Some(b"\xff\xfe"), ours.into()),
     ];
     for (existing, expected) in cases {
-        assert_eq!(baggage(&config("strip", true), None, existing), Some(expected));
+        assert_eq!(baggage(&tags(ConsumerHeaders::Strip, true), &callee(), None, existing), Some(expected));
     }
-    assert_eq!(baggage(&config("strip", false), None, Some(b"backstage.user=x")), None);
-    assert_eq!(baggage(&config("strip", false), None, Some(b"backstage.user=x,k=v")), Some("k=v".into()));
-    let agent = baggage(&config("strip", true), Some(&principal()), None).unwrap();
+    assert_eq!(baggage(&tags(ConsumerHeaders::Strip, false), &callee(), None, Some(b"backstage.user=x")), None);
+    assert_eq!(
+        baggage(&tags(ConsumerHeaders::Strip, false), &callee(), None, Some(b"backstage.user=x,k=v")),
+        Some("k=v".into())
+    );
+    let agent = baggage(&tags(ConsumerHeaders::Strip, true), &callee(), Some(&principal()), None).unwrap();
     assert!(
         agent.ends_with("backstage.user=user:default/ada,backstage.agent=bot%20%C3%BC%0D%0Ax-evil:%201"),
         "{agent}"
@@ -105,13 +112,20 @@ fn baggage_keeps_foreign_members_and_drops_forged_ones() {
 #[test]
 fn baggage_stays_within_what_platforms_pass_on() {
     let many = (0..500).map(|n| format!("k{n}={}", "v".repeat(100))).collect::<Vec<_>>().join(",");
-    let baggage = baggage(&config("strip", true), None, Some(many.as_bytes())).unwrap();
+    let baggage = baggage(&tags(ConsumerHeaders::Strip, true), &callee(), None, Some(many.as_bytes())).unwrap();
     assert!(baggage.len() <= 8192 && baggage.split(',').count() <= 64);
 }
 
 #[test]
 fn only_the_token_is_taken_out_of_the_cookies() {
-    let credentials = Credentials { cookie: Some("session".into()), ..config("strip", true).credentials };
+    let credentials = Credentials {
+        header: "authorization".into(),
+        scheme: Some("Bearer".into()),
+        cookie: Some("session".into()),
+        forward_token: false,
+        pass_cors_preflight: true,
+        max_token_bytes: 1024,
+    };
     let left = |cookies| {
         let (mut remove, mut set) = (Vec::new(), Vec::new());
         remove_credential(&credentials, &Cookies(cookies), &mut remove, &mut set);
