@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(not(feature = "host"), forbid(unsafe_code))]
 
+pub mod catalog;
 pub mod config;
 pub mod denial;
 mod digest;

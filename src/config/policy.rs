@@ -1,7 +1,7 @@
 //! Ordered rules: who may do what.
 
-use super::ClaimName;
-use crate::entity::EntityRef;
+use super::{ClaimName, Problem};
+use crate::entity::{DEFAULT_NAMESPACE, EntityRef};
 use crate::path::PathPattern;
 
 /// Whether a verdict is carried out or only recorded.
@@ -38,8 +38,8 @@ impl PrincipalKind {
     }
 }
 
-/// What agents may do on a route, before any rule is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What agents may do on a route, before any rule is asked; the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AgentAccess {
     /// Nothing.
     Deny,
@@ -47,6 +47,18 @@ pub enum AgentAccess {
     ReadOnly,
     /// What the rules allow.
     Allow,
+}
+
+impl AgentAccess {
+    /// What a word in configuration and annotations means.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "deny" => Some(Self::Deny),
+            "read_only" => Some(Self::ReadOnly),
+            "allow" => Some(Self::Allow),
+            _ => None,
+        }
+    }
 }
 
 /// A request method, upper-case.
@@ -93,4 +105,35 @@ pub enum Allow {
     Entity(EntityRef),
     /// Tokens whose claims all equal these values, or hold them where they are arrays.
     Claims(Vec<(ClaimName, serde_json::Value)>),
+}
+
+impl Allow {
+    /// The words that stand for callers.
+    pub const WORDS: [&str; 4] = ["anyone", "authenticated", "owner", "consumer"];
+
+    /// Parses a word, or the reference of a group or a user.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what it may be.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        match text {
+            "anyone" => Ok(Self::Anyone),
+            "authenticated" => Ok(Self::Authenticated),
+            "owner" => Ok(Self::Owner),
+            "consumer" => Ok(Self::Consumer),
+            text => {
+                let not_allowed = || Problem::NotAllowed {
+                    found: text.to_owned(),
+                    allowed: format!("{}, or a group or user such as group:default/payments", Self::WORDS.join(", ")),
+                };
+                let (kind, _) = text.split_once(':').ok_or_else(not_allowed)?;
+                if !matches!(kind.to_ascii_lowercase().as_str(), "group" | "user") {
+                    return Err(not_allowed());
+                }
+                EntityRef::parse(text, None, DEFAULT_NAMESPACE)
+                    .map(Self::Entity)
+                    .map_err(|error| Problem::Entity { found: text.to_owned(), error })
+            }
+        }
+    }
 }
