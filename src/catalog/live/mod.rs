@@ -12,6 +12,7 @@ pub use pass::{Pass, PassResult, Progress, Summary};
 
 use super::{Index, Section};
 use crate::config::CatalogSource;
+use crate::digest::digest;
 use crate::held::{Held, Write};
 use crate::host::{SharedData, UnixMillis};
 use crate::http::Endpoint;
@@ -92,10 +93,11 @@ pub enum Availability {
 impl LiveCatalog {
     fn new(zone: &str, source: CatalogSource) -> Self {
         let Endpoint { scheme, authority, path, .. } = &source.backend;
-        // What makes one index differ from another of the same Backstage is part of its key.
+        // What makes one index differ from another of the same Backstage is part of its key: tokens may read different parts.
         let annotations = source.group_annotations.join(",");
+        let token = u32::from_be_bytes(digest(&[source.authorization.as_deref().unwrap_or_default().as_bytes()]));
         let key = format!(
-            "{zone}/catalog:{scheme}://{authority}{path} {}{} {annotations}",
+            "{zone}/catalog:{scheme}://{authority}{path} {token:08x} {}{} {annotations}",
             u8::from(source.system_consumers),
             u8::from(source.parent_groups),
         );
