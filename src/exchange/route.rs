@@ -2,6 +2,7 @@
 
 use super::upkeep::KEYS;
 use crate::config::{Config, Issuer, IssuerId, KeySource};
+use crate::identity::Budget;
 use crate::keyring::RemoteKeySet;
 use crate::quota::engine::EngineState;
 use crate::worker::Worker;
@@ -15,6 +16,8 @@ pub struct Route {
     pub(super) issuer_ids: Vec<IssuerId>,
     /// The remote key set of each issuer, in their order; `None` where keys are in the configuration.
     key_sets: Vec<Option<Rc<RemoteKeySet>>>,
+    /// What may be spent on tokens that do not hold; routes with the same settings share it.
+    pub(super) budget: Rc<Budget>,
     /// The engine that counts its quotas for a cluster.
     pub(super) engine: Option<Rc<EngineState>>,
     tick: Option<Duration>,
@@ -42,7 +45,8 @@ impl Route {
         let engine = engine.map(|engine| worker.engines.get(engine));
         let interval = engine.as_ref().map(|engine| engine.engine().interval.min(KEYS));
         let tick = interval.or(has_keys.then_some(KEYS));
-        Rc::new(Self { config, issuer_ids, key_sets, engine, tick })
+        let budget = worker.budgets.get(config.verification);
+        Rc::new(Self { config, issuer_ids, key_sets, budget, engine, tick })
     }
 
     /// How often something is to be done beside requests, if anything is: for keys that a provider serves or that age, and for

@@ -151,4 +151,10 @@ impl RequestHeaders for Headers {
         let name = property(if self.is_kong { &["kong", "route_name"] } else { &["xds", "route_name"] })?;
         String::from_utf8(name).ok().filter(|name| !name.is_empty())
     }
+
+    /// Kong reads nginx's `$remote_addr`, which `trusted_ips` and `real_ip_header` act on; Envoy adds the port, and has
+    /// looked at `x-forwarded-for` as its `xff_num_trusted_hops` says.
+    fn client(&self) -> Option<String> {
+        String::from_utf8(property(&["source", "address"])?).ok()
+    }
 }

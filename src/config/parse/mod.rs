@@ -6,6 +6,7 @@ mod keys;
 mod policy;
 mod preset;
 mod quota;
+mod verification;
 
 use super::error::{ConfigError, Problem};
 use super::{Audit, Config, ConsumerHeaders, Credentials, Tags, Zones, raw};
@@ -36,6 +37,7 @@ impl Config {
             consumers: each(&raw.consumers.0, "consumers", |text, path| self::owner(text, path))?,
             credentials: credentials(raw.credentials)?,
             issuers: issuer::issuers(raw.issuers.0, &issuer_texts)?,
+            verification: verification::verification(&raw.verification)?,
             policy,
             quotas: raw.quotas.map(quota::quotas).transpose()?,
             tags: tags(&raw.tags),

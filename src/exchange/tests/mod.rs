@@ -1,6 +1,7 @@
 //! Whole requests through the core, without a proxy.
 
 mod engine;
+mod floods;
 mod providers;
 mod rotation;
 mod userinfo;
@@ -46,6 +47,9 @@ impl Metrics for Counts {
     }
 }
 
+/// Stands among headers for the client's address.
+const CLIENT: &str = ":client";
+
 struct Sent(Vec<(&'static str, String)>);
 
 impl RequestHeaders for Sent {
@@ -55,6 +59,10 @@ impl RequestHeaders for Sent {
 
     fn names(&self) -> Option<std::rc::Rc<[String]>> {
         Some(self.0.iter().map(|(name, _)| (*name).to_owned()).collect())
+    }
+
+    fn client(&self) -> Option<String> {
+        self.get(CLIENT).and_then(|address| String::from_utf8(address).ok())
     }
 }
 
