@@ -18,6 +18,7 @@ mod rotation;
 mod route;
 mod upkeep;
 mod userinfo;
+mod verification;
 
 pub use route::Route;
 use upkeep::fetch_answered;

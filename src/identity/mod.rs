@@ -1,5 +1,6 @@
 //! Who is calling: where the token is, whether it holds, and whom it names.
 
+mod budget;
 mod cache;
 pub mod claims;
 mod credentials;
@@ -8,9 +9,10 @@ mod kind;
 mod principal;
 mod verify;
 
+pub use budget::{Address, Budget, Budgets, Spender, Spent};
 pub use cache::TokenCache;
 pub use credentials::{Found, find_credential};
 pub use error::{CredentialError, TokenError};
 pub use kind::{agent, client, kind};
 pub use principal::{Groups, GroupsUnknown, Principal};
-pub use verify::{Keys, Unverified, Verified};
+pub use verify::{Attempt, Keys, Unverified, Verified};
