@@ -53,7 +53,8 @@ fn name(state: &WindowState, states: &[WindowState]) -> String {
 /// The configuration holds policy names to characters that need no escaping in a structured-fields string (RFC 9651 §3.3.3).
 fn push_name(to: &mut String, state: &WindowState, states: &[WindowState]) {
     to.push_str(&state.policy);
-    if states.iter().filter(|other| other.policy == state.policy).nth(1).is_some() {
+    // Its own policy is one of them.
+    if states.len() > 1 && states.iter().filter(|other| other.policy == state.policy).nth(1).is_some() {
         to.push('-');
         to.push_str(&state.window.label());
     }
