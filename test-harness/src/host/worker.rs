@@ -152,7 +152,8 @@ impl Worker {
         HostError::WorkerDied { reason }
     }
 
-    /// Runs one callback, books its cost, and draws the consequences of a trap.
+    /// Runs one callback, books its cost, and draws the consequences of a trap. A callback that the module does not export is
+    /// passed over on Envoy.
     pub(crate) fn run<P, R>(
         &mut self,
         phase: Phase,
@@ -165,6 +166,11 @@ impl Worker {
         P: WasmParams,
         R: WasmResults,
     {
+        self.vm()?;
+        if self.is_kong() && !self.module.exports(name) {
+            // Kong looks its callbacks up once and calls what it found, null pointers too.
+            return Err(self.die(format!("the module does not export {name}")));
+        }
         let vm = self.vm()?;
         let result = vm.call(phase, active, name, parameters, absent);
         self.book(active);
