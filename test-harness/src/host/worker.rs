@@ -184,6 +184,7 @@ impl Worker {
     fn book(&mut self, active: Active) {
         let Some(vm) = &mut self.vm else { return };
         let fuel = std::mem::take(&mut vm.fuel_used);
+        let allocated = vm.take_allocated();
         let calls = std::mem::take(&mut vm.state_mut().calls);
         let copied = vm.state_mut().copied.take();
         let report = match active {
@@ -193,6 +194,7 @@ impl Worker {
         let report = report.unwrap_or(&mut self.background);
         report.fuel_used += fuel;
         report.bytes_copied += copied;
+        report.bytes_allocated += allocated;
         for (name, count) in calls {
             *report.host_calls.entry(name).or_default() += count;
         }

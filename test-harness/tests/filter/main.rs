@@ -5,6 +5,7 @@
 
 mod cost;
 mod floods;
+mod growth;
 mod keys;
 mod presets;
 mod quotas;
