@@ -169,3 +169,18 @@ impl SharedData for MemoryStore {
         Ok(())
     }
 }
+
+/// Shared data that fails.
+#[cfg(test)]
+pub(crate) struct BrokenStore;
+
+#[cfg(test)]
+impl SharedData for BrokenStore {
+    fn get(&self, _: &str) -> Result<Option<Stored>, StoreFailed> {
+        Err(StoreFailed)
+    }
+
+    fn set(&self, _: &str, _: &[u8], _: Expect) -> Result<(), WriteError> {
+        Err(WriteError::Failed)
+    }
+}

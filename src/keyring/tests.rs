@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::FetchSettings;
-use crate::host::{Expect, MemoryStore, StoreFailed, Stored, WriteError};
+use crate::host::{BrokenStore, Expect, MemoryStore};
 use crate::http::Reply;
 use crate::jose::testing;
 
@@ -45,18 +45,6 @@ fn finish(fetch: Fetch, store: &dyn SharedData, now: UnixMillis, body: Option<&s
 fn request(set: &Rc<RemoteKeySet>, store: &dyn SharedData, now: UnixMillis, want: Want) -> Result<Fetch, NotNow> {
     set.newest(store, now);
     set.request_fetch(store, now, want)
-}
-
-struct Broken;
-
-impl SharedData for Broken {
-    fn get(&self, _: &str) -> Result<Option<Stored>, StoreFailed> {
-        Err(StoreFailed)
-    }
-
-    fn set(&self, _: &str, _: &[u8], _: Expect) -> Result<(), WriteError> {
-        Err(WriteError::Failed)
-    }
 }
 
 #[test]
@@ -201,15 +189,18 @@ fn an_evicted_record_does_not_stop_a_worker_that_has_the_set() {
 #[test]
 fn without_shared_data_each_worker_fetches_for_itself() {
     let set = worker();
-    let fetch = request(&set, &Broken, at(0), Want::NoKeys).ok().unwrap();
-    assert_eq!(finish(fetch, &Broken, at(0), keys()), FetchResult::Fetched);
-    assert!(set.current(&Broken, at(1)).is_some());
+    let fetch = request(&set, &BrokenStore, at(0), Want::NoKeys).ok().unwrap();
+    assert_eq!(finish(fetch, &BrokenStore, at(0), keys()), FetchResult::Fetched);
+    assert!(set.current(&BrokenStore, at(1)).is_some());
     assert!(set.take_store_faults() > 0);
     assert!(
-        finish(request(&set, &Broken, at(2), Want::UnknownKey).ok().unwrap(), &Broken, at(2), keys())
+        finish(request(&set, &BrokenStore, at(2), Want::UnknownKey).ok().unwrap(), &BrokenStore, at(2), keys())
             == FetchResult::Fetched
     );
-    assert!(request(&set, &Broken, at(3), Want::UnknownKey).is_err(), "and is held to the cool-down by its own memory");
+    assert!(
+        request(&set, &BrokenStore, at(3), Want::UnknownKey).is_err(),
+        "and is held to the cool-down by its own memory"
+    );
 }
 
 #[test]

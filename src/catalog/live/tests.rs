@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::{Catalog, Config};
 use crate::entity::EntityRef;
-use crate::host::{Expect, MemoryStore, StoreFailed, Stored, WriteError};
+use crate::host::{BrokenStore, Expect, MemoryStore};
 use crate::http::{Call, Reply};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -285,26 +285,14 @@ fn what_shared_data_forgets_is_kept_and_written_again() {
     }
 }
 
-/// Shared data that fails.
-struct Broken;
-
-impl SharedData for Broken {
-    fn get(&self, _: &str) -> Result<Option<Stored>, StoreFailed> {
-        Err(StoreFailed)
-    }
-
-    fn set(&self, _: &str, _: &[u8], _: Expect) -> Result<(), WriteError> {
-        Err(WriteError::Failed)
-    }
-}
-
 #[test]
 fn without_shared_data_each_worker_reads_for_itself() {
     for worker in [live(), live()] {
-        let (result, _) = Backstage { apis: 25, owner: "a" }.read(tick(&worker, &Broken, NOW).unwrap(), &Broken, NOW);
+        let (result, _) =
+            Backstage { apis: 25, owner: "a" }.read(tick(&worker, &BrokenStore, NOW).unwrap(), &BrokenStore, NOW);
         assert_eq!(result, PassResult::Fetched);
-        assert_eq!(owner(&worker, &Broken, at(50), "a1"), "a");
-        assert!(tick(&worker, &Broken, at(20)).is_none() && tick(&worker, &Broken, at(60)).is_some());
+        assert_eq!(owner(&worker, &BrokenStore, at(50), "a1"), "a");
+        assert!(tick(&worker, &BrokenStore, at(20)).is_none() && tick(&worker, &BrokenStore, at(60)).is_some());
         assert!(worker.take_store_faults() > 0);
     }
 }
