@@ -1,0 +1,3 @@
+//! The `backstage-kong` command.
+
+pub mod app;
