@@ -1,3 +1,5 @@
-//! The `backstage-kong` command.
+//! The `backstage-kong` command, as a library: each command is a function, which tests call too.
 
 pub mod app;
+pub mod input;
+pub mod out;
