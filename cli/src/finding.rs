@@ -1,5 +1,6 @@
 //! What is wrong, where, and what to do about it.
 
+use crate::out::{BAD, BOLD, CARE, DIM};
 use crate::yaml;
 use backstage_kong::entity::EntityRef;
 use serde::Serialize;
@@ -101,15 +102,30 @@ impl Finding {
         serde_json::json!({"file": file, "line": line, "entity": entity, "severity": self.severity, "message": self.message,
                            "fix": self.fix})
     }
+
+    /// For a terminal.
+    pub fn styled(&self) -> impl fmt::Display + '_ {
+        let style = match self.severity {
+            Severity::Error => BAD.bold(),
+            Severity::Warning => CARE.bold(),
+        };
+        let rest = self.fix.as_ref().map(|fix| format!(" {DIM}({fix}){DIM:#}")).unwrap_or_default();
+        format!("{BOLD}{}:{BOLD:#} {style}{}:{style:#} {}{rest}", self.place, self.severity.name(), self.message)
+    }
+}
+
+impl Severity {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let severity = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        write!(f, "{}: {severity}: {}", self.place, self.message)?;
+        write!(f, "{}: {}: {}", self.place, self.severity.name(), self.message)?;
         match &self.fix {
             Some(fix) => write!(f, " ({fix})"),
             None => Ok(()),

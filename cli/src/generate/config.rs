@@ -12,7 +12,7 @@ use serde_yaml_ng::{Mapping, Value};
 
 /// Where the filter learns who owns and who consumes an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Ownership {
+pub(super) enum Ownership {
     /// From its configuration: owner, consumers, rules and quotas are written out of the catalog, and reviewed like code.
     Static,
     /// From Backstage, while it runs: the configuration names the entity and, by the template, the catalog.

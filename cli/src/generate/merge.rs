@@ -111,7 +111,7 @@ impl<'a> Existing<'a> {
         for wanted in section.items.iter().filter(|wanted| !kept.contains(wanted.key.as_str())) {
             // After what is ours and comes before it, or else before the first that is ours, or else last.
             let ours = || all.iter().enumerate().filter(|(_, item)| is_ours(item));
-            let before = ours().filter(|(_, item)| text(item, section.key) < Some(wanted.key.as_str())).map(|(at, _)| at + 1).last();
+            let before = ours().filter(|(_, item)| text(item, section.key) < Some(wanted.key.as_str())).map(|(at, _)| at + 1).next_back();
             let at = before.or_else(|| ours().map(|(at, _)| at).next()).unwrap_or(all.len());
             let line = at.checked_sub(1).and_then(|at| all.get(at)).map_or(entry.line, |item| item.last_line);
             left += 1;

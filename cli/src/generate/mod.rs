@@ -12,6 +12,7 @@ mod template;
 use crate::annotations;
 use crate::catalog::{Catalog, CatalogArgs};
 use crate::finding::{File, Finding, Severity};
+use crate::out::{self, Ending};
 use anyhow::{Context, bail};
 use clap::Args;
 use config::{Configurations, Ownership};
@@ -77,26 +78,36 @@ Examples:
       --ownership live --output kong.yml
   backstage-kong generate --catalog . --template filter.yaml --consumers --role-annotation amazonaws.com/role-arn
 
-Exit codes: 0 done; 1 the catalog or the template has errors, or with --check the file is out of date; 2 usage, or something
-cannot be read.";
+Exit codes:
+  0  done, or with --check: the file is as the catalog has it
+  1  the catalog or the template has errors, and nothing was written; or with --check: the file is out of date
+  2  not done: wrong usage, or something cannot be read or written";
 
 /// What came of it.
-#[derive(Debug)]
-pub struct Outcome {
+struct Outcome {
     /// What is wrong; with an error among it nothing was written.
-    pub findings: Vec<Finding>,
+    findings: Vec<Finding>,
     /// What goes to standard output.
-    pub printed: String,
+    printed: String,
     /// Whether all is well: no errors, and nothing out of date.
-    pub is_fine: bool,
+    is_fine: bool,
 }
 
 impl GenerateArgs {
-    /// Generates.
+    /// Generates, and says what came of it.
     ///
     /// # Errors
     /// Whatever cannot be read or written.
-    pub fn run(&self) -> anyhow::Result<Outcome> {
+    pub fn run(&self) -> anyhow::Result<Ending> {
+        let outcome = self.generate()?;
+        outcome.findings.iter().for_each(|finding| out::note(finding.styled()));
+        if !outcome.printed.is_empty() {
+            out::print(outcome.printed.trim_end_matches('\n'))?;
+        }
+        Ok(if outcome.is_fine { Ending::Fine } else { Ending::Findings })
+    }
+
+    fn generate(&self) -> anyhow::Result<Outcome> {
         if self.target.check && self.target.into.is_none() && self.target.output.is_none() {
             bail!("--check compares with a file; name it with --into or --output");
         }
@@ -198,6 +209,3 @@ fn read_if_there(path: &Path) -> anyhow::Result<String> {
 fn failed(findings: Vec<Finding>) -> Outcome {
     Outcome { findings, printed: String::new(), is_fine: false }
 }
-
-#[cfg(test)]
-mod tests;

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 /// What routes are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Routes {
+pub(super) enum Routes {
     /// One route an API: everything below its paths.
     Prefix,
     /// One route for each path of its OpenAPI definition, with the methods that are defined, and nothing else.
