@@ -60,7 +60,11 @@ pub fn serving(item: &Item) -> (Serving, Vec<Finding>) {
     if let Some(text) = item.annotation(UPSTREAM) {
         match upstream(text) {
             Some(upstream) => serving.upstream = Some(upstream),
-            None => wrong(UPSTREAM, text, "is no upstream: http://host, http://host:port or http://host:port/path is, or https"),
+            None => wrong(
+                UPSTREAM,
+                text,
+                "is no upstream: http://host, http://host:port or http://host:port/path is, or https",
+            ),
         }
     }
     for (name, list, fault) in [
@@ -89,7 +93,8 @@ pub fn upstream(text: &str) -> Option<Uri> {
     let uri: Uri = text.parse().ok()?;
     let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
     let is_plain = uri.query().is_none() && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-    let fits = is_http && is_plain && uri.host().is_some_and(|host| !host.is_empty()) && path_fault(uri.path()).is_none();
+    let fits =
+        is_http && is_plain && uri.host().is_some_and(|host| !host.is_empty()) && path_fault(uri.path()).is_none();
     fits.then_some(uri)
 }
 
@@ -108,7 +113,8 @@ pub fn findings(item: &Item) -> Vec<Finding> {
     for entry in item.annotation_entries().iter().filter(|entry| is_ours(&entry.key)) {
         let place = item.line(entry.line);
         if !KNOWN.contains(&entry.key.as_str()) && entry.key != KONG_SERVICE {
-            findings.push(Finding::error(place, format!("no annotation is called {}", entry.key)).fix(instead(&entry.key)));
+            findings
+                .push(Finding::error(place, format!("no annotation is called {}", entry.key)).fix(instead(&entry.key)));
         } else if entry.value.text().is_none() {
             let message = format!("{} is no text, so Backstage refuses the entity", entry.key);
             findings.push(Finding::error(place, message).fix("put it in quotes"));

@@ -44,7 +44,9 @@ impl CatalogArgs {
                 let settings = live::Settings { url, token_env: &self.token_env, page_size: self.page_size, timeout };
                 live::read(&settings, wants_definition)
             }
-            None if self.files.is_empty() => bail!("no catalog is given; name its files with --catalog, or --backstage URL"),
+            None if self.files.is_empty() => {
+                bail!("no catalog is given; name its files with --catalog, or --backstage URL")
+            }
             None => files::read(&self.files),
         }
     }

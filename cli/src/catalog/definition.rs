@@ -23,11 +23,11 @@ impl Definition {
     pub(super) fn of(item: &Item) -> Result<Option<Self>, Finding> {
         let place = item.place_of(&["spec", "definition"]);
         if let Some(text) = &item.served_definition {
-            return Ok(parsed(text, place));
+            return parsed(item, text, place);
         }
         let Some(definition) = item.node().at(&["spec", "definition"]) else { return Ok(None) };
         if let Some(text) = definition.value.text() {
-            return Ok(parsed(text, place));
+            return parsed(item, text, place);
         }
         let file = PLACEHOLDERS.iter().find_map(|word| definition.value.get(word)?.text());
         let (Some(target), Some(from)) = (file, item.file()) else { return Ok(None) };
@@ -37,12 +37,21 @@ impl Definition {
         let path = Path::new(from.name()).parent().unwrap_or(Path::new("")).join(target.trim_start_matches("./"));
         let text = text_of(&path).map_err(|error| Finding::error(place, format!("spec.definition: {error:#}")))?;
         let place = File::new(&path.to_string_lossy()).line(1);
-        Ok(parsed(&text, place))
+        parsed(item, &text, place)
     }
 }
 
-/// GraphQL and gRPC have definitions that are no YAML; to some of them YAML is a text, and says nothing.
-fn parsed(text: &str, place: Place) -> Option<Definition> {
-    let node = crate::yaml::load(text).ok()?.into_iter().next()?;
-    Some(Definition { node, place })
+/// GraphQL and gRPC have definitions that are no YAML, and are nothing that routes could be made of.
+fn parsed(item: &Item, text: &str, place: Place) -> Result<Option<Definition>, Finding> {
+    match crate::yaml::load(text) {
+        Ok(documents) => Ok(documents.into_iter().next().map(|node| Definition { node, place })),
+        Err(error) if is_openapi(item) => {
+            Err(Finding::error(place, format!("spec.definition, line {}: {}", error.line, error.problem)))
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+fn is_openapi(item: &Item) -> bool {
+    item.node().at(&["spec", "type"]).and_then(|entry| entry.value.text()) == Some("openapi")
 }

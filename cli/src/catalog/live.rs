@@ -77,7 +77,8 @@ pub(super) fn read(settings: &Settings<'_>, wants_definition: impl Fn(&Item) -> 
             bail!("{} has more than {MAX_ENTITIES} entities", client.base);
         }
     }
-    let wanting: Vec<_> = catalog.items.values().filter(|item| wants_definition(item)).map(|item| item.reference.clone()).collect();
+    let wanting: Vec<_> =
+        catalog.items.values().filter(|item| wants_definition(item)).map(|item| item.reference.clone()).collect();
     for references in wanting.chunks(DEFINITIONS) {
         let served = client.definitions(references)?;
         for (reference, entity) in references.iter().zip(served.items) {
@@ -136,13 +137,17 @@ impl<'a> Client<'a> {
     fn new(settings: &Settings<'a>) -> anyhow::Result<Self> {
         let base = settings.url.trim_end_matches('/');
         if !base.starts_with("http://") && !base.starts_with("https://") {
-            bail!("{base:?} is no http or https URL; give the base URL of a Backstage backend, such as https://backstage.example.com");
+            bail!(
+                "{base:?} is no http or https URL; give the base URL of a Backstage backend, such as https://backstage.example.com"
+            );
         }
         let authorization = match std::env::var(settings.token_env) {
             Ok(token) if token.trim().is_empty() => None,
             Ok(token) => Some(format!("Bearer {}", token.trim())),
             Err(std::env::VarError::NotPresent) => None,
-            Err(error) => return Err(error).with_context(|| format!("the token in {} cannot be read", settings.token_env)),
+            Err(error) => {
+                return Err(error).with_context(|| format!("the token in {} cannot be read", settings.token_env));
+            }
         };
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(settings.timeout))
@@ -160,7 +165,10 @@ impl<'a> Client<'a> {
             let mut request = self.agent.get(&url).query("fields", FIELDS).query("limit", size.to_string());
             match cursor {
                 Some(cursor) => request = request.query("cursor", cursor),
-                None => request = KINDS.iter().fold(request, |request, kind| request.query("filter", format!("kind={kind}"))),
+                None => {
+                    request =
+                        KINDS.iter().fold(request, |request, kind| request.query("filter", format!("kind={kind}")))
+                }
             }
             self.authorized(request).call()
         })
@@ -214,7 +222,10 @@ impl<'a> Client<'a> {
                     "{base} does not take the token in {} (401); it must be one of `backend.auth.externalAccess`, such as `type: static`",
                     self.token_env
                 ),
-                None => bail!("{base} wants a token (401); put one of `backend.auth.externalAccess` into {}", self.token_env),
+                None => bail!(
+                    "{base} wants a token (401); put one of `backend.auth.externalAccess` into {}",
+                    self.token_env
+                ),
             },
             403 => bail!(
                 "the token in {} may not read the catalog of {base} (403); its `accessRestrictions` need `plugin: catalog` and \
@@ -222,7 +233,9 @@ impl<'a> Client<'a> {
                 self.token_env
             ),
             404 => bail!("{base} has no catalog (404); give the base URL of a Backstage backend, without /api"),
-            300..=399 => bail!("{base} sends elsewhere ({status}); give the URL of the backend itself, not of a sign-in page"),
+            300..=399 => {
+                bail!("{base} sends elsewhere ({status}); give the URL of the backend itself, not of a sign-in page")
+            }
             429 | 500.. => return Ok(Answer::Again(anyhow!("{base} answers {status}"))),
             _ => bail!("{base} answers {status}"),
         }

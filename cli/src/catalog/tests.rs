@@ -17,7 +17,8 @@ impl Folder {
     }
 
     fn read(&self, patterns: &[&str]) -> anyhow::Result<Catalog> {
-        let patterns: Vec<_> = patterns.iter().map(|pattern| self.0.join(pattern).to_string_lossy().into_owned()).collect();
+        let patterns: Vec<_> =
+            patterns.iter().map(|pattern| self.0.join(pattern).to_string_lossy().into_owned()).collect();
         files::read(&patterns)
     }
 
@@ -108,8 +109,14 @@ fn locations_are_followed_and_each_file_is_read_once() {
     let folder = Folder::new(
         "locations",
         &[
-            ("all.yaml", "kind: Location\nmetadata: {name: all}\nspec:\n  targets:\n  - ./apis/*.yaml\n  - groups.yaml\n  - https://example.com/catalog-info.yaml\n  - missing.yaml\n"),
-            ("apis/a.yaml", "kind: API\nmetadata: {name: a}\nspec: {owner: g}\n---\nkind: Location\nmetadata: {name: back}\nspec: {target: ../all.yaml}\n"),
+            (
+                "all.yaml",
+                "kind: Location\nmetadata: {name: all}\nspec:\n  targets:\n  - ./apis/*.yaml\n  - groups.yaml\n  - https://example.com/catalog-info.yaml\n  - missing.yaml\n",
+            ),
+            (
+                "apis/a.yaml",
+                "kind: API\nmetadata: {name: a}\nspec: {owner: g}\n---\nkind: Location\nmetadata: {name: back}\nspec: {target: ../all.yaml}\n",
+            ),
             ("groups.yaml", "kind: Group\nmetadata: {name: g}\n"),
             ("service/catalog-info.yaml", "kind: Component\nmetadata: {name: s}\n"),
         ],
@@ -129,12 +136,24 @@ fn locations_are_followed_and_each_file_is_read_once() {
 #[test]
 fn what_is_no_entity_is_told_with_its_line() {
     for (text, expected) in [
-        ("kind: API\nmetadata:\n  name: [x]\n", "c.yaml:3: error: is no entity of Backstage's catalog: it needs a text under `metadata.name`"),
+        (
+            "kind: API\nmetadata:\n  name: [x]\n",
+            "c.yaml:3: error: is no entity of Backstage's catalog: it needs a text under `metadata.name`",
+        ),
         ("a: 1\n", "c.yaml:1: error: is no entity of Backstage's catalog: it needs a text under `kind`"),
-        ("kind: API\nmetadata:\n  namespace: a_b\n  name: x\n", "c.yaml:4: error: \"API:a_b/x\" has an invalid namespace"),
+        (
+            "kind: API\nmetadata:\n  namespace: a_b\n  name: x\n",
+            "c.yaml:4: error: \"API:a_b/x\" has an invalid namespace",
+        ),
         ("kind: A-B\nmetadata: {name: x}\n", "c.yaml:1: error: \"A-B:default/x\" has an invalid kind"),
-        ("kind: API\nmetadata: {name: x}\nspec:\n  owner: a b\n", "c.yaml:4: error: spec.owner: \"a b\" has an invalid name"),
-        ("kind: API\nmetadata: {name: x}\n---\nkind: api\nmetadata: {name: X}\n", "c.yaml:5: error: api:default/x is there twice, first at c.yaml:2 (keep one of them)"),
+        (
+            "kind: API\nmetadata: {name: x}\nspec:\n  owner: a b\n",
+            "c.yaml:4: error: spec.owner: \"a b\" has an invalid name",
+        ),
+        (
+            "kind: API\nmetadata: {name: x}\n---\nkind: api\nmetadata: {name: X}\n",
+            "c.yaml:5: error: api:default/x is there twice, first at c.yaml:2 (keep one of them)",
+        ),
         ("kind: API\nx: ]", "c.yaml:2: error: is not YAML"),
     ] {
         let folder = Folder::new("wrong", &[("c.yaml", text)]);

@@ -34,7 +34,8 @@ impl Configurations<'_> {
     /// What is wrong with the catalog or the template.
     pub(super) fn of(&self, item: &Item) -> Result<Value, Finding> {
         let entry = self.index.entity(&item.reference).ok_or_else(|| {
-            Finding::error(item.place(), format!("{} cannot be called", item.reference)).fix("annotate an API or a component")
+            Finding::error(item.place(), format!("{} cannot be called", item.reference))
+                .fix("annotate an API or a component")
         })?;
         let config = match self.ownership {
             Ownership::Static => self.written_out(item, &entry)?,
@@ -60,7 +61,9 @@ impl Configurations<'_> {
         for setting in self.template.node.entries() {
             config.insert(setting.key.as_str().into(), setting.value.to_yaml());
         }
-        if let Some(rules) = config.get_mut("policy").and_then(|policy| policy.get_mut("rules")).and_then(Value::as_sequence_mut) {
+        if let Some(rules) =
+            config.get_mut("policy").and_then(|policy| policy.get_mut("rules")).and_then(Value::as_sequence_mut)
+        {
             rules.push(rule("catalog", &[], vec!["catalog".into()]));
         }
         Ok(config)
@@ -70,7 +73,9 @@ impl Configurations<'_> {
         if self.template.is_on(&["catalog", "parent_groups"]) {
             let line = self.template.get(&["catalog", "parent_groups"]).map_or(1, |setting| setting.line);
             let message = "parents of groups count only where the filter has the catalog";
-            return Err(Finding::error(self.template.file.line(line), message).fix("use --ownership live, or take it out"));
+            return Err(
+                Finding::error(self.template.file.line(line), message).fix("use --ownership live, or take it out")
+            );
         }
         let mut config = Mapping::new();
         config.insert("entity".into(), item.reference.as_str().into());
@@ -109,14 +114,18 @@ impl Configurations<'_> {
         for setting in own.iter().filter(|setting| setting.key != "rules") {
             policy.insert(setting.key.as_str().into(), setting.value.to_yaml());
         }
-        let agents = self.template.get(&["policy", "agents"]).and_then(|agents| agents.value.text()).map(AgentAccess::from_name);
+        let agents =
+            self.template.get(&["policy", "agents"]).and_then(|agents| agents.value.text()).map(AgentAccess::from_name);
         // A word that is none is left for the filter's own parser to refuse.
         let agents = agents.unwrap_or(Some(AgentAccess::Deny));
         if let (Some(most), Some(agents)) = (entry.terms.agents, agents) {
             policy.insert("agents".into(), agent_word(agents.min(most)).into());
         }
-        let mut rules: Vec<Value> =
-            self.template.get(&["policy", "rules"]).map(|rules| rules.value.items().iter().map(Node::to_yaml).collect()).unwrap_or_default();
+        let mut rules: Vec<Value> = self
+            .template
+            .get(&["policy", "rules"])
+            .map(|rules| rules.value.items().iter().map(Node::to_yaml).collect())
+            .unwrap_or_default();
         match &entry.terms.write_access {
             Some(_) => {
                 rules.push(rule("catalog-read", &["GET", "HEAD", "OPTIONS"], words(entry, "GET")));
@@ -157,7 +166,8 @@ impl Configurations<'_> {
             if policy.get("per").and_then(Value::as_str) != Some("group") {
                 continue;
             }
-            let mut overrides = policy.remove("overrides").and_then(|own| own.as_mapping().cloned()).unwrap_or_default();
+            let mut overrides =
+                policy.remove("overrides").and_then(|own| own.as_mapping().cloned()).unwrap_or_default();
             for group in callers(entry) {
                 let windows = self.index.group_tier(group).and_then(|tier| tiers.get(tier));
                 if let Some(windows) = windows.filter(|_| !overrides.contains_key(group.as_str())) {
@@ -173,17 +183,20 @@ impl Configurations<'_> {
 
     /// Holds a configuration to the filter's own parser.
     fn checked(&self, item: &Item, config: &Value) -> Result<(), Finding> {
-        let json = serde_json::to_vec(config)
-            .map_err(|error| Finding::error(self.template.file.line(1), format!("is nothing that JSON can say: {error}")))?;
+        let json = serde_json::to_vec(config).map_err(|error| {
+            Finding::error(self.template.file.line(1), format!("is nothing that JSON can say: {error}"))
+        })?;
         let Err(error) = Config::parse(&json) else { return Ok(()) };
         let is_ours = ["entity", "owner", "consumers"].iter().any(|field| error.path.starts_with(field));
-        let place = if is_ours { item.place() } else { self.template.file.line(line_of(&self.template.node, &error.path)) };
+        let place =
+            if is_ours { item.place() } else { self.template.file.line(line_of(&self.template.node, &error.path)) };
         Err(Finding::error(place, format!("{}: {} (for {})", error.path, error.problem, item.reference)))
     }
 
     /// Tiers that no policy of the template knows: then the policies' own windows count.
     pub(super) fn unknown_tiers(&self) -> Vec<Finding> {
-        let policies = self.template.get(&["quotas", "policies"]).map(|policies| policies.value.items()).unwrap_or_default();
+        let policies =
+            self.template.get(&["quotas", "policies"]).map(|policies| policies.value.items()).unwrap_or_default();
         let known: Vec<&str> = policies
             .iter()
             .filter_map(|policy| policy.get("tiers"))
@@ -191,7 +204,10 @@ impl Configurations<'_> {
             .collect();
         let unknown = |item: &Item| {
             let tier = item.annotation(QUOTA_TIER).filter(|tier| !known.contains(tier))?;
-            let message = format!("{QUOTA_TIER}: no policy of {} has a tier {tier:?}, so it changes nothing", self.template.file.name());
+            let message = format!(
+                "{QUOTA_TIER}: no policy of {} has a tier {tier:?}, so it changes nothing",
+                self.template.file.name()
+            );
             Some(Finding::warning(item.place_of_annotation(QUOTA_TIER), message))
         };
         self.catalog.items.values().filter_map(unknown).collect()
@@ -200,10 +216,11 @@ impl Configurations<'_> {
 
 /// The groups that requests can be charged to because they let them pass.
 fn callers(entry: &Entry) -> impl Iterator<Item = &EntityRef> {
-    let named = ["GET", "POST"].into_iter().flat_map(|method| entry.terms.allow(method)).filter_map(|allow| match allow {
-        Allow::Entity(entity) => Some(entity),
-        _ => None,
-    });
+    let named =
+        ["GET", "POST"].into_iter().flat_map(|method| entry.terms.allow(method)).filter_map(|allow| match allow {
+            Allow::Entity(entity) => Some(entity),
+            _ => None,
+        });
     entry.owners.iter().chain(&entry.consumers).chain(named)
 }
 

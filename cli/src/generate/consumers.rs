@@ -42,7 +42,12 @@ impl Mirror<'_> {
         let holders = groups.iter().filter_map(|group| self.catalog.items.get(group)).chain([user]);
         let mut roles: BTreeSet<(&str, &EntityRef)> = BTreeSet::new();
         for holder in holders {
-            for role in self.role_annotations.iter().filter_map(|name| holder.annotation(name)).flat_map(|roles| roles.split(',')) {
+            for role in self
+                .role_annotations
+                .iter()
+                .filter_map(|name| holder.annotation(name))
+                .flat_map(|roles| roles.split(','))
+            {
                 if !role.trim().is_empty() && !roles.iter().any(|(known, _)| *known == role.trim()) {
                     roles.insert((role.trim(), &holder.reference));
                 }

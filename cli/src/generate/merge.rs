@@ -33,7 +33,9 @@ impl<'a> Existing<'a> {
     pub(super) fn read(file: &'a File, text: &'a str) -> Result<Self, Finding> {
         let mut documents = file.load(text)?;
         match (documents.pop(), documents.is_empty()) {
-            (Some(root), true) if !root.is_inline && root.get("_format_version").is_some() => Ok(Self { file, text, root }),
+            (Some(root), true) if !root.is_inline && root.get("_format_version").is_some() => {
+                Ok(Self { file, text, root })
+            }
             _ => Err(Finding::error(file.line(1), "is no declarative configuration of Kong in block style")
                 .fix("begin it with: _format_version: \"3.0\"")),
         }
@@ -98,7 +100,8 @@ impl<'a> Existing<'a> {
         let mut left = all.len();
         for (item, start) in all.iter().zip(&starts).filter(|(item, _)| is_ours(item)) {
             let key = text(item, section.key).unwrap_or_default();
-            let wanted = section.items.iter().find(|wanted| wanted.key == key).filter(|wanted| kept.insert(wanted.key.as_str()));
+            let wanted =
+                section.items.iter().find(|wanted| wanted.key == key).filter(|wanted| kept.insert(wanted.key.as_str()));
             match wanted {
                 Some(wanted) if same(item, wanted) => {}
                 Some(wanted) => edits.push(Edit { start: *start, end: item.last_line, text: items([wanted], indent) }),
@@ -111,7 +114,10 @@ impl<'a> Existing<'a> {
         for wanted in section.items.iter().filter(|wanted| !kept.contains(wanted.key.as_str())) {
             // After what is ours and comes before it, or else before the first that is ours, or else last.
             let ours = || all.iter().enumerate().filter(|(_, item)| is_ours(item));
-            let before = ours().filter(|(_, item)| text(item, section.key) < Some(wanted.key.as_str())).map(|(at, _)| at + 1).next_back();
+            let before = ours()
+                .filter(|(_, item)| text(item, section.key) < Some(wanted.key.as_str()))
+                .map(|(at, _)| at + 1)
+                .next_back();
             let at = before.or_else(|| ours().map(|(at, _)| at).next()).unwrap_or(all.len());
             let line = at.checked_sub(1).and_then(|at| all.get(at)).map_or(entry.line, |item| item.last_line);
             left += 1;
@@ -169,13 +175,22 @@ impl<'a> Existing<'a> {
     /// Holds what came out to what was to come out. An anchor of ours that something else refers to is a way to fail.
     fn check(&self, merged: &str, sections: &[Section]) -> Result<(), Finding> {
         let failed = |line| {
-            Finding::error(self.file.line(line), "cannot be merged into: other parts refer to what is replaced, or it is written in an unusual way")
-                .fix("move anchors out of items that are managed")
+            Finding::error(
+                self.file.line(line),
+                "cannot be merged into: other parts refer to what is replaced, or it is written in an unusual way",
+            )
+            .fix("move anchors out of items that are managed")
         };
         let mut documents = crate::yaml::load(merged).map_err(|error| failed(error.line))?;
         let (Some(root), true) = (documents.pop(), documents.is_empty()) else { return Err(failed(1)) };
         let is_section = |entry: &&Entry| sections.iter().any(|section| section.name == entry.key);
-        let others = |root: &Node| root.entries().iter().filter(|entry| !is_section(entry)).map(|entry| (entry.key.clone(), entry.value.to_json())).collect::<Vec<_>>();
+        let others = |root: &Node| {
+            root.entries()
+                .iter()
+                .filter(|entry| !is_section(entry))
+                .map(|entry| (entry.key.clone(), entry.value.to_json()))
+                .collect::<Vec<_>>()
+        };
         if others(&self.root) != others(&root) {
             return Err(failed(1));
         }

@@ -96,7 +96,10 @@ mod tests {
             ),
             ("servers: [{url: 'https://{region}.a.example'}]", None),
             ("servers: []", None),
-            ("swagger: '2.0'\nhost: a.example\nbasePath: /v1\nschemes: [http]", Some((Some("http://a.example"), "/v1"))),
+            (
+                "swagger: '2.0'\nhost: a.example\nbasePath: /v1\nschemes: [http]",
+                Some((Some("http://a.example"), "/v1")),
+            ),
             ("swagger: '2.0'\nbasePath: /v1", Some((None, "/v1"))),
             ("openapi: 3.1.0", None),
         ] {

@@ -2,7 +2,7 @@
 
 use super::openapi::{self, ApiPath, Server};
 use super::output::{Route, tags};
-use crate::annotations::{HOSTS, PATHS, Serving, STRIP_PATH, UPSTREAM, upstream};
+use crate::annotations::{HOSTS, PATHS, STRIP_PATH, Serving, UPSTREAM, upstream};
 use crate::catalog::{Definition, Item};
 use crate::finding::Finding;
 use clap::ValueEnum;
@@ -60,7 +60,9 @@ fn upstream_of(item: &Item, serving: &Serving, server: Option<&Server>) -> Resul
             .fix(format!("say where Kong sends its requests: {UPSTREAM}: http://host:port"))
     };
     let Some(server) = server else { return Err(missing("has no upstream, and no definition with `servers`")) };
-    let Some(origin) = &server.origin else { return Err(missing("has no upstream, and its first server names no host")) };
+    let Some(origin) = &server.origin else {
+        return Err(missing("has no upstream, and its first server names no host"));
+    };
     let url = format!("{origin}{}", server.path);
     upstream(&url).ok_or_else(|| missing(&format!("has no upstream, and its first server, {url:?}, cannot be one")))
 }
@@ -74,14 +76,18 @@ fn bases(item: &Item, serving: &Serving, server: Option<&Server>) -> Result<Vec<
         Some(path) if !path.is_empty() => Ok(vec![path.to_owned()]),
         _ if !serving.hosts.is_empty() => Ok(vec!["/".to_owned()]),
         _ => {
-            let message = format!("{} has neither paths nor hosts, and its first server has no path: every request would be its", item.reference);
+            let message = format!(
+                "{} has neither paths nor hosts, and its first server has no path: every request would be its",
+                item.reference
+            );
             Err(Finding::error(item.place(), message).fix(format!("give it {PATHS}: /some/path, or {HOSTS}")))
         }
     }
 }
 
 fn url(upstream: &Uri, path: &str) -> String {
-    let (scheme, authority) = (upstream.scheme_str().unwrap_or("http"), upstream.authority().map_or("", |a| a.as_str()));
+    let (scheme, authority) =
+        (upstream.scheme_str().unwrap_or("http"), upstream.authority().map_or("", |a| a.as_str()));
     format!("{scheme}://{authority}{}", path.trim_end_matches('/'))
 }
 
@@ -103,9 +109,11 @@ fn per_path(
     let own = upstream.path().trim_end_matches('/');
     let mut kept = None;
     for base in bases {
-        let kept_here = if serving.strip_path == Some(false) { Some(own) } else { own.strip_suffix(base.trim_end_matches('/')) };
+        let kept_here =
+            if serving.strip_path == Some(false) { Some(own) } else { own.strip_suffix(base.trim_end_matches('/')) };
         if kept_here.is_none() || kept.is_some_and(|kept| Some(kept) != kept_here) {
-            let message = format!("a route for each path cannot put the upstream's path {own:?} in the place of {base:?}");
+            let message =
+                format!("a route for each path cannot put the upstream's path {own:?} in the place of {base:?}");
             return Err(Finding::error(item.place_of_annotation(PATHS), message)
                 .fix(format!("make the upstream's path end in it, or say {STRIP_PATH}: \"false\"")));
         }
@@ -119,7 +127,9 @@ fn per_path(
             hosts: serving.hosts.clone(),
             methods: methods(path),
             paths: regexes,
-            regex_priority: Some(path.path.split('/').filter(|segment| !segment.is_empty() && !segment.contains('{')).count()),
+            regex_priority: Some(
+                path.path.split('/').filter(|segment| !segment.is_empty() && !segment.contains('{')).count(),
+            ),
             strip_path: false,
             tags: tags(&item.reference),
         }

@@ -61,7 +61,10 @@ fn claims<'a>(configurations: &Configurations<'a>, findings: &mut Vec<Finding>) 
             continue;
         }
         let name = serving.service.clone().unwrap_or_else(|| item.reference.name().to_owned());
-        let by = [SERVICE, KONG_SERVICE].iter().position(|name| item.annotation(name).is_some()).map_or(2, |by| u8::from(by > 0));
+        let by = [SERVICE, KONG_SERVICE]
+            .iter()
+            .position(|name| item.annotation(name).is_some())
+            .map_or(2, |by| u8::from(by > 0));
         let kind = match item.reference.kind() {
             "api" => 0,
             "component" => 1,
@@ -93,7 +96,12 @@ fn place(item: &Item) -> crate::finding::Place {
     item.place_of_annotation(name)
 }
 
-fn service(configurations: &Configurations<'_>, name: &str, claim: &Claim<'_>, kind: Routes) -> Result<Service, Finding> {
+fn service(
+    configurations: &Configurations<'_>,
+    name: &str,
+    claim: &Claim<'_>,
+    kind: Routes,
+) -> Result<Service, Finding> {
     if let Some(problem) = name_fault(name) {
         return Err(Finding::error(place(claim.item), format!("{name:?} {problem}")));
     }
@@ -129,7 +137,9 @@ fn chain_of(
     existing: Option<&Existing<'_>>,
     foreign: &Node,
 ) -> Result<FilterChain, Finding> {
-    let of_service = |chain: &&Node| chain.get("service").is_some_and(|service| service.text() == Some(name) || named(service, name));
+    let of_service = |chain: &&Node| {
+        chain.get("service").is_some_and(|service| service.text() == Some(name) || named(service, name))
+    };
     let own = foreign.get("filter_chains").and_then(|chains| chains.items().first());
     let other = existing.and_then(|existing| existing.foreign("filter_chains").find(of_service));
     if own.or(other).is_some() {

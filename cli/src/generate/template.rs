@@ -21,7 +21,8 @@ impl Template {
     /// # Errors
     /// A file that cannot be read.
     pub(super) fn read(path: &Path) -> anyhow::Result<Result<Self, Finding>> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("the template {} cannot be read", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("the template {} cannot be read", path.display()))?;
         Ok(Self::parse(File::new(&path.to_string_lossy()), &text))
     }
 

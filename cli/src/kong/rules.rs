@@ -8,7 +8,8 @@ pub fn name_fault(name: &str) -> Option<&'static str> {
 
 /// Tags: `typedefs.tag`.
 pub fn tag_fault(tag: &str) -> Option<&'static str> {
-    let fits = !tag.is_empty() && tag.chars().all(|c| !c.is_ascii() || (' '..='~').contains(&c) && c != ',' && c != '/');
+    let fits =
+        !tag.is_empty() && tag.chars().all(|c| !c.is_ascii() || (' '..='~').contains(&c) && c != ',' && c != '/');
     (!fits).then_some("is no tag to Kong: printable characters other than ',' and '/' are")
 }
 
@@ -56,7 +57,9 @@ pub fn host_fault(host: &str) -> Option<&'static str> {
     if misplaced {
         return Some("may have one '*', as its first or last part");
     }
-    let fits = !host.is_empty() && host.len() <= 253 && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.*".contains(&b));
+    let fits = !host.is_empty()
+        && host.len() <= 253
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.*".contains(&b));
     (!fits).then_some("is no host name: letters, digits, '-', '_' and '.' are, without scheme, port or path")
 }
 
@@ -80,7 +83,11 @@ mod tests {
                 &["/", "/a/b%20c", "~/a/[^/]+$", "/a:b@c", "~/a//b"],
                 &["", "a", "//", "/a//b", "/a b", "/a%2", "/{id}", "~a", "/a/../b", "/ä"],
             ),
-            (host_fault, &["a.example", "*.a.example", "a.*", "localhost"], &["", "a.*.b", "*.a.*", "http://a", "a:80", "a/b"]),
+            (
+                host_fault,
+                &["a.example", "*.a.example", "a.*", "localhost"],
+                &["", "a.*.b", "*.a.*", "http://a", "a:80", "a/b"],
+            ),
         ];
         for (rule, good, bad) in cases {
             good.iter().for_each(|text| assert_eq!(rule(text), None, "{text}"));

@@ -77,11 +77,9 @@ impl Loader {
             Event::SequenceStart(anchor, _) => self.open(span, anchor, Value::List(Vec::new())),
             Event::MappingStart(anchor, _) => self.open(span, anchor, Value::Map(Vec::new())),
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
-            Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd
-            | Event::Nothing => Ok(()),
+            Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {
+                Ok(())
+            }
         }
     }
 

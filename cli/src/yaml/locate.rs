@@ -12,7 +12,8 @@ pub fn line_of(node: &Node, path: &str) -> usize {
             Value::List(items) => index(rest).and_then(|(index, rest)| Some((items.get(index)?, rest, None))),
             Value::Map(entries) => {
                 let fits = entries.iter().filter_map(|entry| Some((entry, after_key(rest, &entry.key)?)));
-                fits.max_by_key(|(entry, _)| entry.key.len()).map(|(entry, rest)| (&entry.value, rest, Some(entry.line)))
+                fits.max_by_key(|(entry, _)| entry.key.len())
+                    .map(|(entry, rest)| (&entry.value, rest, Some(entry.line)))
             }
             _ => None,
         };

@@ -47,7 +47,10 @@ fn values_are_those_of_serde() {
 #[test]
 fn documents_merge_keys_and_odd_keys_are_read() {
     let documents = load("---\na: 1\n---\n\n---\nb: 2\n").unwrap();
-    assert_eq!(documents.iter().map(Node::to_json).collect::<Vec<_>>(), [json!({"a": 1}), json!(null), json!({"b": 2})]);
+    assert_eq!(
+        documents.iter().map(Node::to_json).collect::<Vec<_>>(),
+        [json!({"a": 1}), json!(null), json!({"b": 2})]
+    );
     let merged = one("base: &b {x: 1, y: 1}\nother: &o {z: 3}\nall: {<<: [*b, *o], y: 2}\none: {<<: *b}\n");
     assert_eq!(merged.get("all").unwrap().to_json(), json!({"x": 1, "y": 2, "z": 3}));
     assert_eq!(merged.get("one").unwrap().to_json(), json!({"x": 1, "y": 1}));
@@ -57,7 +60,8 @@ fn documents_merge_keys_and_odd_keys_are_read() {
 #[test]
 fn what_cannot_be_read_is_told_with_its_line() {
     let deep = "[".repeat(200);
-    let bomb = (0..30).fold("a0: &a0 [x, x]\n".to_owned(), |text, n| format!("{text}a{}: &a{} [*a{n}, *a{n}]\n", n + 1, n + 1));
+    let bomb = (0..30)
+        .fold("a0: &a0 [x, x]\n".to_owned(), |text, n| format!("{text}a{}: &a{} [*a{n}, *a{n}]\n", n + 1, n + 1));
     for (text, line, problem) in [
         ("a: 1\nb: [", 3, "is not YAML"),
         ("a: 1\nb: 2\na: 3\n", 3, "has the key \"a\" twice, first on line 1"),
