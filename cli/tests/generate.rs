@@ -176,7 +176,7 @@ fn what_is_in_the_way_is_named_with_both_places() {
         ),
         (served, inline, "kong.yml:2: error: `services` is written between brackets"),
         (served, "services: []\n", "kong.yml:1: error: is no declarative configuration of Kong in block style"),
-        (served, "a: [", "kong.yml:2: error: is not YAML"),
+        (served, "a: [", "kong.yml:1: error: is not YAML"),
     ] {
         let folder = Folder::new(
             "in-the-way",
@@ -271,7 +271,7 @@ fn mistakes_of_catalogs_are_told_with_file_line_and_fix() {
         ),
         (
             api("x", "{backstage-kong/paths: /x}", "{owner: g, type: openapi, definition: 'servers: ['}"),
-            "c.yaml:6: error: spec.definition, line 2: is not YAML",
+            "c.yaml:6: error: spec.definition, line 1: is not YAML",
         ),
         (
             api("x", "{backstage-kong/upstream: 'http://x'}", "{owner: g}"),

@@ -29,14 +29,16 @@ pub fn load(text: &str) -> Result<Vec<Node>, LoadError> {
     let mut loader = Loader::default();
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|error| scan_error(&error))?;
+        let (event, span) = event.map_err(|error| scan_error(&error, text))?;
         loader.take(event, span)?;
     }
     Ok(loader.documents)
 }
 
-fn scan_error(error: &ScanError) -> LoadError {
-    LoadError { line: error.marker().line().max(1), problem: format!("is not YAML: {}", error.info()) }
+/// What is missing at the end is missed on the last line.
+fn scan_error(error: &ScanError, text: &str) -> LoadError {
+    let last = text.lines().count().max(1);
+    LoadError { line: error.marker().line().clamp(1, last), problem: format!("is not YAML: {}", error.info()) }
 }
 
 #[derive(Default)]

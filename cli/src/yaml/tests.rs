@@ -63,7 +63,7 @@ fn what_cannot_be_read_is_told_with_its_line() {
     let bomb = (0..30)
         .fold("a0: &a0 [x, x]\n".to_owned(), |text, n| format!("{text}a{}: &a{} [*a{n}, *a{n}]\n", n + 1, n + 1));
     for (text, line, problem) in [
-        ("a: 1\nb: [", 3, "is not YAML"),
+        ("a: 1\nb: [", 2, "is not YAML"),
         ("a: 1\nb: 2\na: 3\n", 3, "has the key \"a\" twice, first on line 1"),
         ("a: 1\nb: *nothing\n", 2, "is not YAML"),
         ("a: &a\n  b: *a\n", 2, "alias"),
