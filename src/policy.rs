@@ -3,7 +3,7 @@
 use crate::config::{AgentAccess, Allow, Method, Policy, PrincipalKind, Rule};
 use crate::entity::EntityRef;
 use crate::identity::{Groups, GroupsUnknown, Principal};
-use crate::ownership::Callee;
+use crate::ownership::{Callee, Word};
 use crate::path::{PathProblem, RequestPath};
 
 /// What the rules say of a request.
@@ -44,6 +44,8 @@ pub enum AllowReason {
     Entity,
     /// The token's claims are those the rule names.
     Claims,
+    /// The catalog is too old or was never read, and the configuration lets every valid token pass then.
+    CatalogStale,
 }
 
 /// Why the rules deny.
@@ -59,6 +61,12 @@ pub enum PolicyDenial {
     GroupsUnknown,
     /// The rule asks for groups and the issuer, who was asked for them, did not tell.
     GroupsUnavailable,
+    /// The rule asks who stands how to the entity, and the catalog does not know the entity.
+    EntityUnknown,
+    /// The rule asks who stands how to the entity, and the catalog is too old to say.
+    CatalogStale,
+    /// The rule asks who stands how to the entity, and the catalog was never read.
+    CatalogUnavailable,
     /// Agents may not call this route.
     AgentDenied,
     /// Agents may only read here.
@@ -77,6 +85,7 @@ impl AllowReason {
             Self::Consumer => "consumer",
             Self::Entity => "entity",
             Self::Claims => "claims",
+            Self::CatalogStale => "catalog_stale",
         }
     }
 }
@@ -90,6 +99,9 @@ impl PolicyDenial {
             Self::NotAllowed => "not_allowed",
             Self::GroupsUnknown => "groups_unknown",
             Self::GroupsUnavailable => "groups_unavailable",
+            Self::EntityUnknown => "entity_unknown",
+            Self::CatalogStale => "catalog_stale",
+            Self::CatalogUnavailable => "catalog_unavailable",
             Self::AgentDenied => "agent_denied",
             Self::AgentReadOnly => "agent_read_only",
             Self::AmbiguousPath => "ambiguous_path",
@@ -108,14 +120,20 @@ pub struct RequestFacts<'a> {
 
 /// Decides: the first rule that matches speaks, and none denies.
 pub fn decide(policy: &Policy, callee: &Callee, request: &RequestFacts<'_>, principal: Option<&Principal>) -> Decision {
-    if let Some(denial) = agent_denial(policy.agents, request.method, principal) {
+    let agents = callee.terms.agents.map_or(policy.agents, |terms| terms.min(policy.agents));
+    if let Some(denial) = agent_denial(agents, request.method, principal) {
         return Decision { outcome: Outcome::Denied(denial), rule: None };
     }
     let mut path = LazyPath { target: request.target, parsed: None };
     for rule in &policy.rules {
         match applies(rule, request.method, &mut path, principal) {
             Ok(false) => {}
-            Ok(true) => return Decision { outcome: judge(callee, rule, principal), rule: Some(rule.name.clone()) },
+            Ok(true) => {
+                return Decision {
+                    outcome: judge(callee, rule, request.method, principal),
+                    rule: Some(rule.name.clone()),
+                };
+            }
             Err(denial) => return Decision { outcome: Outcome::Denied(denial), rule: Some(rule.name.clone()) },
         }
     }
@@ -175,13 +193,17 @@ fn method_fits(methods: &[Method], method: &str) -> bool {
 }
 
 /// Asks everything that the rule allows and reports the strongest ground: what a caller owns before what it is.
-fn judge(callee: &Callee, rule: &Rule, principal: Option<&Principal>) -> Outcome {
-    let grounds = rule.allow.iter().filter_map(|allow| ground(callee, allow, principal));
+fn judge(callee: &Callee, rule: &Rule, method: &str, principal: Option<&Principal>) -> Outcome {
+    let allows = rule.allow.iter().flat_map(|allow| meant(allow, callee, method));
+    let grounds = allows.filter_map(|allow| ground(callee, allow, principal));
     if let Some((reason, granted_by)) = grounds.min_by_key(|(reason, _)| strength(*reason)) {
         return Outcome::Allowed { reason, granted_by };
     }
     Outcome::Denied(match principal {
         None => PolicyDenial::CredentialsRequired,
+        Some(_) if asks_for_ownership(rule) && callee.word == Word::CatalogStale => PolicyDenial::CatalogStale,
+        Some(_) if asks_for_ownership(rule) && callee.word == Word::CatalogUnread => PolicyDenial::CatalogUnavailable,
+        Some(_) if asks_for_ownership(rule) && callee.word == Word::NotInCatalog => PolicyDenial::EntityUnknown,
         Some(Principal { groups: Groups::Unknown(why), .. }) if asks_for_groups(rule) => match why {
             GroupsUnknown::Unavailable => PolicyDenial::GroupsUnavailable,
             GroupsUnknown::Overflow | GroupsUnknown::Malformed | GroupsUnknown::TooMany => PolicyDenial::GroupsUnknown,
@@ -190,9 +212,21 @@ fn judge(callee: &Callee, rule: &Rule, principal: Option<&Principal>) -> Outcome
     })
 }
 
+/// What a word of a rule comes to: `catalog` stands for what the entity's annotations say.
+fn meant<'a>(allow: &'a Allow, callee: &'a Callee, method: &str) -> &'a [Allow] {
+    match allow {
+        Allow::Catalog => callee.terms.allow(method),
+        allow => std::slice::from_ref(allow),
+    }
+}
+
+fn asks_for_ownership(rule: &Rule) -> bool {
+    rule.allow.iter().any(|allow| matches!(allow, Allow::Owner | Allow::Consumer | Allow::Catalog))
+}
+
 fn asks_for_groups(rule: &Rule) -> bool {
     rule.allow.iter().any(|allow| match allow {
-        Allow::Owner | Allow::Consumer => true,
+        Allow::Owner | Allow::Consumer | Allow::Catalog => true,
         Allow::Entity(entity) => entity.kind() == "group",
         Allow::Anyone | Allow::Authenticated | Allow::Claims(_) => false,
     })
@@ -205,7 +239,12 @@ fn ground(callee: &Callee, allow: &Allow, principal: Option<&Principal>) -> Opti
     let principal = principal?;
     let granted =
         |entity: &EntityRef, reason| principal.is_or_belongs_to(entity).then(|| (reason, Some(entity.clone())));
+    if callee.word == Word::Open && matches!(allow, Allow::Owner | Allow::Consumer) {
+        return Some((AllowReason::CatalogStale, None));
+    }
     match allow {
+        // Annotations never say `catalog`, so that what it stands for is never this.
+        Allow::Catalog => None,
         Allow::Anyone | Allow::Authenticated => Some((AllowReason::Authenticated, None)),
         Allow::Owner => callee.owners.iter().find_map(|entity| granted(entity, AllowReason::Owner)),
         Allow::Consumer => callee.consumers.iter().find_map(|entity| granted(entity, AllowReason::Consumer)),
@@ -224,6 +263,7 @@ fn strength(reason: AllowReason) -> u8 {
         AllowReason::Entity => 2,
         AllowReason::Claims => 3,
         AllowReason::Authenticated => 4,
-        AllowReason::Anyone => 5,
+        AllowReason::CatalogStale => 5,
+        AllowReason::Anyone => 6,
     }
 }

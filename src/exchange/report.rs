@@ -171,6 +171,8 @@ impl Report {
             who: self.principal().map(who),
             what: What {
                 entity: self.entity().map(EntityRef::as_str),
+                lifecycle: self.callee().and_then(|callee| callee.lifecycle.as_deref()),
+                ownership: self.ownership(),
                 route: self.request.route.as_deref(),
                 method: &self.request.method,
                 path: &path,
@@ -215,6 +217,11 @@ impl Report {
 
     fn callee(&self) -> Option<&Callee> {
         self.request.callee.as_deref()
+    }
+
+    fn ownership(&self) -> Option<&'static str> {
+        self.route.as_ref()?.catalog.as_ref()?;
+        self.callee().map(|callee| callee.word.name())
     }
 
     fn entity(&self) -> Option<&EntityRef> {

@@ -1,6 +1,7 @@
 //! Group claims → `group:` refs.
 
-use super::names::transform;
+use super::names::transform as apply;
+use crate::catalog::Index;
 use crate::config::{ClaimName, GroupMapping};
 use crate::entity::EntityRef;
 use crate::identity::claims::{Claims, Names};
@@ -13,9 +14,10 @@ const MAX_GROUPS: usize = 1000;
 /// The groups of a token.
 ///
 /// A value is looked up in the table first; then, where the configuration lets tokens speak in entity refs, taken as one if it
-/// is a full ref of a group or user; then put through the name transform. A value that makes no valid ref is dropped: it
-/// names no group that the catalog could have.
-pub fn map_groups(mapping: &GroupMapping, claims: &Claims, claim: &ClaimName) -> Groups {
+/// is a full ref of a group or user; then looked up among the annotations of the catalog's groups, where the configuration
+/// names one, or else put through the name transform. A value that makes no valid ref is dropped: it names no group that the
+/// catalog could have.
+pub fn map_groups(mapping: &GroupMapping, claims: &Claims, claim: &ClaimName, catalog: Option<&Index>) -> Groups {
     let names = match claims.names(claim) {
         Names::Absent if is_overflow(claims, claim) => return Groups::Unknown(GroupsUnknown::Overflow),
         Names::Absent => return Groups::Known(Vec::new()),
@@ -29,22 +31,38 @@ pub fn map_groups(mapping: &GroupMapping, claims: &Claims, claim: &ClaimName) ->
     if is_overflow(claims, claim) {
         return Groups::Unknown(GroupsUnknown::Overflow);
     }
-    let mut groups: Vec<EntityRef> = names.into_iter().filter_map(|name| map_group(mapping, name)).collect();
+    let mut groups = Vec::with_capacity(names.len());
+    for name in names {
+        match map_group(mapping, name, catalog) {
+            Ok(group) => groups.extend(group),
+            Err(CatalogNeeded) => return Groups::Unknown(GroupsUnknown::Unavailable),
+        }
+    }
+    if let Some(catalog) = catalog.filter(|_| mapping.parents) {
+        catalog.add_ancestors(&mut groups);
+    }
     groups.sort_unstable();
     groups.dedup();
     Groups::Known(groups)
 }
 
-fn map_group(mapping: &GroupMapping, name: &str) -> Option<EntityRef> {
+/// A name means a group by the catalog, and the catalog is not to be had.
+struct CatalogNeeded;
+
+fn map_group(mapping: &GroupMapping, name: &str, catalog: Option<&Index>) -> Result<Option<EntityRef>, CatalogNeeded> {
     if let Some(group) = mapping.table.get(name) {
-        return Some(group.clone());
+        return Ok(Some(group.clone()));
     }
     if mapping.entity_refs
         && let Ok(entity) = EntityRef::parse_full(name)
     {
-        return matches!(entity.kind(), "group" | "user").then_some(entity);
+        return Ok(matches!(entity.kind(), "group" | "user").then_some(entity));
     }
-    EntityRef::new("group", &mapping.namespace, &transform(mapping.transform?, name)).ok()
+    if let Some(annotation) = &mapping.annotation {
+        return catalog.ok_or(CatalogNeeded).map(|catalog| catalog.group_by(annotation, name));
+    }
+    let Some(transform) = mapping.transform else { return Ok(None) };
+    Ok(EntityRef::new("group", &mapping.namespace, &apply(transform, name)).ok())
 }
 
 /// Entra ID leaves a list of more than 200 groups out and says so: `hasgroups: true` in the implicit flow, otherwise a member
@@ -73,11 +91,13 @@ mod tests {
             namespace: "default".into(),
             entity_refs,
             limit: None,
+            annotation: None,
+            parents: false,
         }
     }
 
     fn map(mapping: &GroupMapping, claim: &str, claims: &Value) -> Groups {
-        map_groups(mapping, &Claims::parse(claims.to_string().as_bytes()).unwrap(), &ClaimName(claim.into()))
+        map_groups(mapping, &Claims::parse(claims.to_string().as_bytes()).unwrap(), &ClaimName(claim.into()), None)
     }
 
     fn known(groups: &[&str]) -> Groups {
