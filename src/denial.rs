@@ -5,6 +5,7 @@
 
 use crate::entity::EntityRef;
 use crate::identity::{CredentialError, TokenError};
+use crate::ownership::NoEntity;
 use crate::policy::PolicyDenial;
 use crate::quota::engine::EngineError;
 use crate::quota::{self, StoreFault, WindowState};
@@ -31,6 +32,8 @@ pub enum Denial {
     },
     /// The rules deny.
     Policy(PolicyDenial),
+    /// The route names no entity, and the catalog knows none that is behind it.
+    NoEntity(NoEntity),
     /// A quota has no room.
     QuotaExhausted {
         /// All windows of the request.
@@ -89,6 +92,7 @@ impl Denial {
             Self::KeysUnavailable { had_keys: true, .. } => "keys_stale",
             Self::KeysUnavailable { had_keys: false, .. } => "keys_unavailable",
             Self::Policy(denial) => denial.name(),
+            Self::NoEntity(why) => why.name(),
             Self::QuotaExhausted { .. } => "quota_exceeded",
             Self::QuotaStore(_) => "quota_store",
             Self::QuotaEngine(_) => "quota_engine",
@@ -101,6 +105,7 @@ impl Denial {
         match self {
             Self::Credential(error) => Some(error.to_string()),
             Self::Token(error) => Some(error.to_string()),
+            Self::NoEntity(why) => Some(why.to_string()),
             Self::QuotaStore(fault) => Some(fault.to_string()),
             Self::QuotaEngine(error) => Some(error.to_string()),
             Self::KeysUnavailable { .. } | Self::Policy(_) | Self::QuotaExhausted { .. } | Self::Configuration => None,
@@ -149,6 +154,7 @@ impl Denial {
                 "The token cannot be verified right now because the issuer's keys are not available.",
             ),
             Self::Policy(denial) => policy(*denial),
+            Self::NoEntity(why) => policy(why.denial()),
             Self::QuotaExhausted { .. } => Public {
                 status: 429,
                 reason: "quota_exceeded",
@@ -187,8 +193,11 @@ impl Denial {
             Self::QuotaStore(_)
             | Self::QuotaEngine(_)
             | Self::Configuration
-            | Self::Policy(PolicyDenial::GroupsUnavailable) => Some(RETRY_FAULT_SECONDS),
-            Self::Credential(_) | Self::Token(_) | Self::Policy(_) => None,
+            | Self::Policy(
+                PolicyDenial::GroupsUnavailable | PolicyDenial::CatalogStale | PolicyDenial::CatalogUnavailable,
+            )
+            | Self::NoEntity(NoEntity::CatalogUnread) => Some(RETRY_FAULT_SECONDS),
+            Self::Credential(_) | Self::Token(_) | Self::Policy(_) | Self::NoEntity(_) => None,
         }
     }
 
@@ -247,6 +256,15 @@ fn policy(denial: PolicyDenial) -> Public {
         PolicyDenial::GroupsUnavailable => unavailable(
             denial.name(),
             "Your groups are not to be had right now because the issuer of your token does not tell them.",
+        ),
+        PolicyDenial::EntityUnknown => forbidden(
+            denial.name(),
+            "Backstage's catalog does not say whose API this is. Ask the platform team to register it.",
+            None,
+        ),
+        PolicyDenial::CatalogStale | PolicyDenial::CatalogUnavailable => unavailable(
+            "catalog_unavailable",
+            "Whose API this is cannot be told right now because Backstage's catalog is not available.",
         ),
         PolicyDenial::AgentDenied => forbidden(denial.name(), "Agents may not call this API.", None),
         PolicyDenial::AgentReadOnly => forbidden(denial.name(), "Agents may only read this API.", None),

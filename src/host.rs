@@ -113,6 +113,16 @@ pub trait RequestHeaders {
     fn route(&self) -> Option<String> {
         None
     }
+
+    /// The name of the service behind it, where it tells: Kong's service, Envoy's cluster.
+    fn service(&self) -> Option<String> {
+        None
+    }
+
+    /// The tags of the route, then those of the service.
+    fn tags(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Shared data in memory with the semantics of one well-behaved node; for tests and for tools that run without a proxy.

@@ -19,12 +19,14 @@ pub mod entity;
 pub mod exchange;
 #[cfg(feature = "host")]
 mod filter;
+mod held;
 pub mod host;
 pub mod http;
 pub mod identity;
 pub mod jose;
 pub mod keyring;
 pub mod ownership;
+mod pacing;
 pub mod path;
 pub mod policy;
 pub mod quota;

@@ -3,7 +3,7 @@
 use crate::config::{AgentAccess, Allow, Method, Policy, PrincipalKind, Rule};
 use crate::entity::EntityRef;
 use crate::identity::{Groups, GroupsUnknown, Principal};
-use crate::ownership::Callee;
+use crate::ownership::{Callee, Word};
 use crate::path::{PathProblem, RequestPath};
 
 /// What the rules say of a request.
@@ -44,6 +44,8 @@ pub enum AllowReason {
     Entity,
     /// The token's claims are those the rule names.
     Claims,
+    /// The catalog is too old or was never read, and the configuration lets every valid token pass then.
+    CatalogStale,
 }
 
 /// Why the rules deny.
@@ -59,6 +61,12 @@ pub enum PolicyDenial {
     GroupsUnknown,
     /// The rule asks for groups and the issuer, who was asked for them, did not tell.
     GroupsUnavailable,
+    /// The rule asks who stands how to the entity, and the catalog does not know the entity.
+    EntityUnknown,
+    /// The rule asks who stands how to the entity, and the catalog is too old to say.
+    CatalogStale,
+    /// The rule asks who stands how to the entity, and the catalog was never read.
+    CatalogUnavailable,
     /// Agents may not call this route.
     AgentDenied,
     /// Agents may only read here.
@@ -77,6 +85,7 @@ impl AllowReason {
             Self::Consumer => "consumer",
             Self::Entity => "entity",
             Self::Claims => "claims",
+            Self::CatalogStale => "catalog_stale",
         }
     }
 }
@@ -90,6 +99,9 @@ impl PolicyDenial {
             Self::NotAllowed => "not_allowed",
             Self::GroupsUnknown => "groups_unknown",
             Self::GroupsUnavailable => "groups_unavailable",
+            Self::EntityUnknown => "entity_unknown",
+            Self::CatalogStale => "catalog_stale",
+            Self::CatalogUnavailable => "catalog_unavailable",
             Self::AgentDenied => "agent_denied",
             Self::AgentReadOnly => "agent_read_only",
             Self::AmbiguousPath => "ambiguous_path",
@@ -106,20 +118,70 @@ pub struct RequestFacts<'a> {
     pub target: &'a [u8],
 }
 
+/// A rule against a request.
+#[derive(Debug)]
+pub struct Weighed<'a> {
+    /// The rule.
+    pub rule: &'a Rule,
+    /// Whether it matches, or why not.
+    pub fit: Fit,
+    /// What it says; `None` where it does not match.
+    pub outcome: Option<Outcome>,
+}
+
+/// Whether a rule matches a request, or which of its conditions does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// It matches.
+    Matches,
+    /// The caller is of another kind.
+    Principal,
+    /// The method is another.
+    Method,
+    /// The path is another.
+    Path,
+    /// It asks for the path, and that can be read in more than one way: the request is denied.
+    Ambiguous(PathProblem),
+}
+
+/// What let a request pass, and the group or user whose ownership did.
+pub type Grant = (AllowReason, Option<EntityRef>);
+
 /// Decides: the first rule that matches speaks, and none denies.
 pub fn decide(policy: &Policy, callee: &Callee, request: &RequestFacts<'_>, principal: Option<&Principal>) -> Decision {
-    if let Some(denial) = agent_denial(policy.agents, request.method, principal) {
+    if let Some(denial) = agent_denial(agents(policy, callee), request.method, principal) {
         return Decision { outcome: Outcome::Denied(denial), rule: None };
     }
+    let decided = weigh(policy, callee, request, principal)
+        .find_map(|Weighed { rule, outcome, .. }| outcome.map(|outcome| (outcome, Some(rule.name.clone()))));
+    let (outcome, rule) = decided.unwrap_or((Outcome::Denied(no_rule(principal)), None));
+    Decision { outcome, rule }
+}
+
+/// What agents may do: what the route allows, or what the entity's annotations do where that is less.
+pub fn agents(policy: &Policy, callee: &Callee) -> AgentAccess {
+    callee.terms.agents.map_or(policy.agents, |terms| terms.min(policy.agents))
+}
+
+/// The rules against a request, one by one: the first that has an outcome decides. Agents have been denied before, where they
+/// are.
+pub fn weigh<'a>(
+    policy: &'a Policy,
+    callee: &'a Callee,
+    request: &RequestFacts<'a>,
+    principal: Option<&'a Principal>,
+) -> impl Iterator<Item = Weighed<'a>> {
+    let method = request.method;
     let mut path = LazyPath { target: request.target, parsed: None };
-    for rule in &policy.rules {
-        match applies(rule, request.method, &mut path, principal) {
-            Ok(false) => {}
-            Ok(true) => return Decision { outcome: judge(callee, rule, principal), rule: Some(rule.name.clone()) },
-            Err(denial) => return Decision { outcome: Outcome::Denied(denial), rule: Some(rule.name.clone()) },
-        }
-    }
-    Decision { outcome: Outcome::Denied(no_rule(principal)), rule: None }
+    policy.rules.iter().map(move |rule| {
+        let fit = fit(rule, method, &mut path, principal);
+        let outcome = match fit {
+            Fit::Matches => Some(judge(callee, rule, method, principal)),
+            Fit::Ambiguous(_) => Some(Outcome::Denied(PolicyDenial::AmbiguousPath)),
+            Fit::Principal | Fit::Method | Fit::Path => None,
+        };
+        Weighed { rule, fit, outcome }
+    })
 }
 
 /// Without a token, having one might have made a difference.
@@ -145,28 +207,27 @@ struct LazyPath<'a> {
 }
 
 impl LazyPath<'_> {
-    fn get(&mut self) -> Result<&RequestPath, PolicyDenial> {
+    fn get(&mut self) -> Result<&RequestPath, PathProblem> {
         let target = self.target;
-        let parsed = self.parsed.get_or_insert_with(|| RequestPath::parse(target));
-        parsed.as_ref().map_err(|_| PolicyDenial::AmbiguousPath)
+        self.parsed.get_or_insert_with(|| RequestPath::parse(target)).as_ref().map_err(|problem| *problem)
     }
 }
 
-fn applies(
-    rule: &Rule,
-    method: &str,
-    path: &mut LazyPath<'_>,
-    principal: Option<&Principal>,
-) -> Result<bool, PolicyDenial> {
-    let kind_fits = rule.principals.is_empty() || principal.is_some_and(|p| rule.principals.contains(&p.kind));
-    if !kind_fits || !method_fits(&rule.methods, method) {
-        return Ok(false);
+fn fit(rule: &Rule, method: &str, path: &mut LazyPath<'_>, principal: Option<&Principal>) -> Fit {
+    if !(rule.principals.is_empty() || principal.is_some_and(|p| rule.principals.contains(&p.kind))) {
+        return Fit::Principal;
+    }
+    if !method_fits(&rule.methods, method) {
+        return Fit::Method;
     }
     if rule.paths.is_empty() {
-        return Ok(true);
+        return Fit::Matches;
     }
-    let path = path.get()?;
-    Ok(rule.paths.iter().any(|pattern| pattern.matches(path)))
+    match path.get() {
+        Ok(path) if rule.paths.iter().any(|pattern| pattern.matches(path)) => Fit::Matches,
+        Ok(_) => Fit::Path,
+        Err(problem) => Fit::Ambiguous(problem),
+    }
 }
 
 /// A rule on GET is one on HEAD too, which is GET without the body (RFC 9110 §9.3.2).
@@ -175,13 +236,16 @@ fn method_fits(methods: &[Method], method: &str) -> bool {
 }
 
 /// Asks everything that the rule allows and reports the strongest ground: what a caller owns before what it is.
-fn judge(callee: &Callee, rule: &Rule, principal: Option<&Principal>) -> Outcome {
-    let grounds = rule.allow.iter().filter_map(|allow| ground(callee, allow, principal));
-    if let Some((reason, granted_by)) = grounds.min_by_key(|(reason, _)| strength(*reason)) {
+fn judge(callee: &Callee, rule: &Rule, method: &str, principal: Option<&Principal>) -> Outcome {
+    let grants = rule.allow.iter().filter_map(|allow| grant(allow, callee, method, principal));
+    if let Some((reason, granted_by)) = strongest(grants) {
         return Outcome::Allowed { reason, granted_by };
     }
     Outcome::Denied(match principal {
         None => PolicyDenial::CredentialsRequired,
+        Some(_) if asks_for_ownership(rule) && callee.word == Word::CatalogStale => PolicyDenial::CatalogStale,
+        Some(_) if asks_for_ownership(rule) && callee.word == Word::CatalogUnread => PolicyDenial::CatalogUnavailable,
+        Some(_) if asks_for_ownership(rule) && callee.word == Word::NotInCatalog => PolicyDenial::EntityUnknown,
         Some(Principal { groups: Groups::Unknown(why), .. }) if asks_for_groups(rule) => match why {
             GroupsUnknown::Unavailable => PolicyDenial::GroupsUnavailable,
             GroupsUnknown::Overflow | GroupsUnknown::Malformed | GroupsUnknown::TooMany => PolicyDenial::GroupsUnknown,
@@ -190,22 +254,48 @@ fn judge(callee: &Callee, rule: &Rule, principal: Option<&Principal>) -> Outcome
     })
 }
 
+/// What a word of a rule grants a caller, if anything; of `catalog`, the strongest of what it stands for.
+pub fn grant(allow: &Allow, callee: &Callee, method: &str, principal: Option<&Principal>) -> Option<Grant> {
+    strongest(meant(allow, callee, method).iter().filter_map(|allow| ground(callee, allow, principal)))
+}
+
+fn strongest(grants: impl Iterator<Item = Grant>) -> Option<Grant> {
+    grants.min_by_key(|(reason, _)| strength(*reason))
+}
+
+/// What a word of a rule comes to: `catalog` stands for what the entity's annotations say.
+pub fn meant<'a>(allow: &'a Allow, callee: &'a Callee, method: &str) -> &'a [Allow] {
+    match allow {
+        Allow::Catalog => callee.terms.allow(method),
+        allow => std::slice::from_ref(allow),
+    }
+}
+
+fn asks_for_ownership(rule: &Rule) -> bool {
+    rule.allow.iter().any(|allow| matches!(allow, Allow::Owner | Allow::Consumer | Allow::Catalog))
+}
+
 fn asks_for_groups(rule: &Rule) -> bool {
     rule.allow.iter().any(|allow| match allow {
-        Allow::Owner | Allow::Consumer => true,
+        Allow::Owner | Allow::Consumer | Allow::Catalog => true,
         Allow::Entity(entity) => entity.kind() == "group",
         Allow::Anyone | Allow::Authenticated | Allow::Claims(_) => false,
     })
 }
 
-fn ground(callee: &Callee, allow: &Allow, principal: Option<&Principal>) -> Option<(AllowReason, Option<EntityRef>)> {
+fn ground(callee: &Callee, allow: &Allow, principal: Option<&Principal>) -> Option<Grant> {
     if *allow == Allow::Anyone {
         return Some((AllowReason::Anyone, None));
     }
     let principal = principal?;
     let granted =
         |entity: &EntityRef, reason| principal.is_or_belongs_to(entity).then(|| (reason, Some(entity.clone())));
+    if callee.word == Word::Open && matches!(allow, Allow::Owner | Allow::Consumer) {
+        return Some((AllowReason::CatalogStale, None));
+    }
     match allow {
+        // Annotations never say `catalog`, so that what it stands for is never this.
+        Allow::Catalog => None,
         Allow::Anyone | Allow::Authenticated => Some((AllowReason::Authenticated, None)),
         Allow::Owner => callee.owners.iter().find_map(|entity| granted(entity, AllowReason::Owner)),
         Allow::Consumer => callee.consumers.iter().find_map(|entity| granted(entity, AllowReason::Consumer)),
@@ -224,6 +314,7 @@ fn strength(reason: AllowReason) -> u8 {
         AllowReason::Entity => 2,
         AllowReason::Claims => 3,
         AllowReason::Authenticated => 4,
-        AllowReason::Anyone => 5,
+        AllowReason::CatalogStale => 5,
+        AllowReason::Anyone => 6,
     }
 }

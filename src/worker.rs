@@ -2,6 +2,7 @@
 //!
 //! Everything here is a cache: Kong may drop a worker's memory when it reloads.
 
+use crate::catalog::live::Catalogs;
 use crate::config::{Issuer, IssuerId};
 use crate::host::UnixMillis;
 use crate::identity::{Principal, TokenCache};
@@ -20,6 +21,18 @@ pub struct Known {
     pub principal: Principal,
     /// The key; the token is forgotten when it goes away.
     pub key: KeyId,
+    /// By what its groups were found.
+    pub groups_by: GroupsBy,
+}
+
+/// By what a caller's groups were found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupsBy {
+    /// By the token, or what its issuer said of it.
+    Token,
+    /// By this version of the catalog's groups too, or without it where it was not to be had. Under another version the token
+    /// is verified anew.
+    Catalog(Option<u128>),
 }
 
 /// State shared by the routes of a worker.
@@ -33,6 +46,8 @@ pub struct Worker {
     pub telemetry: Telemetry,
     /// What keys the hashes in quota keys, by zone.
     pub key_secrets: KeySecrets,
+    /// Catalogs that a Backstage serves.
+    pub catalogs: Catalogs,
     /// The engines that quotas are counted in for a cluster.
     pub engines: Engines,
     /// When this worker last looked after key sets and the age of keys.

@@ -167,9 +167,9 @@ struct Relations(Vec<Relation>);
 
 #[derive(Deserialize)]
 struct RawRelation<'a> {
-    #[serde(rename = "type", borrow)]
+    #[serde(rename = "type", borrow, default)]
     kind: std::borrow::Cow<'a, str>,
-    #[serde(rename = "targetRef", borrow)]
+    #[serde(rename = "targetRef", borrow, default)]
     target: std::borrow::Cow<'a, str>,
 }
 
@@ -182,6 +182,10 @@ impl<'de> Deserialize<'de> for Relations {
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an array of relations")
+            }
+
+            fn visit_unit<E>(self) -> Result<Relations, E> {
+                Ok(Relations(Vec::new()))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Relations, A::Error> {
@@ -197,6 +201,6 @@ impl<'de> Deserialize<'de> for Relations {
             }
         }
 
-        from.deserialize_seq(RelationsVisitor)
+        from.deserialize_any(RelationsVisitor)
     }
 }

@@ -8,6 +8,7 @@ mod annotations;
 mod build;
 mod entity;
 mod index;
+pub mod live;
 mod tag;
 
 pub use annotations::{

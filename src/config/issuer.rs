@@ -306,4 +306,15 @@ pub struct GroupMapping {
     pub limit: Option<usize>,
     /// Whether a claim value that already is a full entity ref is taken as it is, kind and namespace included.
     pub entity_refs: bool,
+    /// The annotation of the catalog's groups that holds what claims call them.
+    pub annotation: Option<String>,
+    /// Whether the parents of groups count too.
+    pub parents: bool,
+}
+
+impl GroupMapping {
+    /// Whether the catalog is needed to know a caller's groups.
+    pub fn needs_catalog(&self) -> bool {
+        self.annotation.is_some() || self.parents
+    }
 }

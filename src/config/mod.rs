@@ -3,6 +3,7 @@
 //! [`Config`] is what the rest of the core reads. The text's own shape, serde's mirror of it, stays in `raw`; turning one
 //! into the other is the only validation there is.
 
+mod catalog;
 mod engine;
 mod error;
 mod issuer;
@@ -11,6 +12,7 @@ mod policy;
 mod quota;
 mod raw;
 
+pub use catalog::{Catalog, CatalogSource, OnStale};
 pub use engine::{Breaker, Engine, EngineFault, Synchronise};
 pub use error::{ConfigError, Problem};
 pub use issuer::{
@@ -26,8 +28,10 @@ use std::rc::Rc;
 /// Everything that governs one route.
 #[derive(Debug)]
 pub struct Config {
-    /// The entity behind the route, such as `api:default/payments`.
-    pub entity: EntityRef,
+    /// The entity behind the route, such as `api:default/payments`. Without it the catalog says which one that is.
+    pub entity: Option<EntityRef>,
+    /// Backstage's catalog, where it says who owns and who consumes the entity.
+    pub catalog: Option<Catalog>,
     /// Who owns it: a group or a user.
     pub owner: Option<EntityRef>,
     /// Who consumes it: groups or users that `consumer` in a rule stands for.
@@ -110,4 +114,6 @@ pub struct Zones {
     pub keys: String,
     /// Where quota records are kept.
     pub quota: String,
+    /// Where catalogs are kept.
+    pub catalog: String,
 }

@@ -101,6 +101,8 @@ pub enum Allow {
     Owner,
     /// The consumers of the entity, or members of consuming groups.
     Consumer,
+    /// Whom the entity's annotations in the catalog let pass.
+    Catalog,
     /// A group or a user.
     Entity(EntityRef),
     /// Tokens whose claims all equal these values, or hold them where they are arrays.

@@ -66,6 +66,8 @@ pub struct QuotaPolicy {
     pub windows: Vec<Window>,
     /// Windows for named groups or users in place of the policy's own.
     pub overrides: BTreeMap<EntityRef, Vec<Window>>,
+    /// Windows for tiers that the catalog names, in place of the policy's own.
+    pub tiers: BTreeMap<String, Vec<Window>>,
     /// Cost by upper-case method; 1 for the others.
     pub cost: BTreeMap<String, u32>,
 }

@@ -1,7 +1,7 @@
 //! Caller → decision, and once it is charged, tags.
 
 use super::charge::Charging;
-use super::report::Report;
+use super::report::{Line, Report};
 use super::request::Request;
 use super::{Admitted, Around, Effect, Exchange, Forward, Route, State, deny};
 use crate::config::{Config, Mode};
@@ -20,7 +20,15 @@ pub(super) fn preflight(
     around: &Around<'_>,
     headers: &dyn RequestHeaders,
 ) -> (Exchange, Effect) {
-    let (report, audit) = Report::new(route, request).passed_preflight(around);
+    pass_untagged(route, Report::new(route, request).passed_preflight(around), headers)
+}
+
+/// Lets a request pass of which nothing is to be told.
+pub(super) fn pass_untagged(
+    route: &Route,
+    (report, audit): (Report, Option<Line>),
+    headers: &dyn RequestHeaders,
+) -> (Exchange, Effect) {
     let forward = Forward {
         remove: tags::strip_list(&route.config.tags, headers.names().as_deref()),
         audit,
@@ -37,7 +45,7 @@ pub(super) fn admit(
     headers: &dyn RequestHeaders,
 ) -> (Exchange, Effect) {
     let config = &route.config;
-    let Some(callee) = request.callee.clone() else {
+    let (Some(callee), catalog) = (request.callee.clone(), request.catalog.clone()) else {
         return deny(Report::new(route, request), Denial::Configuration, around);
     };
     let principal = known.as_ref().map(|known| &known.principal);
@@ -51,7 +59,7 @@ pub(super) fn admit(
             Mode::Shadow => report.note_shadow(Denial::Policy(denial)),
         }
     }
-    Charging { route: route.clone(), callee, report, decision }.begin(around, headers)
+    Charging { route: route.clone(), callee, catalog, report, decision }.begin(around, headers)
 }
 
 /// Lets a request pass to the upstream; its answer gets the fields.

@@ -3,6 +3,7 @@
 use super::admit::pass;
 use super::report::Report;
 use super::{Around, Effect, Exchange, Route, State, deny};
+use crate::catalog::Index;
 use crate::config::{EngineFault, Mode, Quotas, StoreFault, Synchronise};
 use crate::denial::Denial;
 use crate::host::RequestHeaders;
@@ -10,13 +11,15 @@ use crate::http::Reply;
 use crate::ownership::Callee;
 use crate::policy::Decision;
 use crate::quota::engine::{Answered, Asking, Bill, EngineError, EngineState};
-use crate::quota::{self, Charge, Subjects};
+use crate::quota::{self, Charge, Subjects, Tiers};
 use std::rc::Rc;
 
 /// A request that the rules let pass.
 pub(super) struct Charging {
     pub route: Rc<Route>,
     pub callee: Rc<Callee>,
+    /// The catalog, where the route has one that may serve.
+    pub catalog: Option<Rc<Index>>,
     pub report: Report,
     pub decision: Decision,
 }
@@ -53,7 +56,12 @@ impl Charging {
 
     fn subjects(&self) -> Subjects<'_> {
         let entity = &self.callee.entity;
-        Subjects { entity, group: self.report.granted_by(), principal: self.report.principal() }
+        let group = self.report.granted_by();
+        let tiers = Tiers {
+            group: group.zip(self.catalog.as_deref()).and_then(|(group, catalog)| catalog.group_tier(group)),
+            entity: self.callee.terms.quota_tier.as_deref(),
+        };
+        Subjects { entity, group, principal: self.report.principal(), tiers }
     }
 
     fn share(

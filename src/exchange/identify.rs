@@ -12,7 +12,7 @@ use crate::identity::{Keys, TokenError, Unverified, Verified, find_credential};
 use crate::jose::KeySet;
 use crate::keyring::{Fetch, RemoteKeySet, Want};
 use crate::ownership;
-use crate::worker::Known;
+use crate::worker::{GroupsBy, Known};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub(super) fn identify(
         Ok(Some(found)) => found.token,
         Err(error) => return deny(Report::new(route, request), Denial::Credential(error), around),
     };
-    if let Some(known) = recall(route, &token, around) {
+    if let Some(known) = recall(route, &request, &token, around) {
         return admit::admit(route, request, Some(known), around, headers);
     }
     let unverified = match Unverified::parse(&token, &route.config.issuers, around.now) {
@@ -88,15 +88,23 @@ impl AwaitingKeys {
     }
 }
 
-/// The caller of a token that was verified before and whose key still counts.
-fn recall(route: &Route, token: &str, around: &Around<'_>) -> Option<Rc<Known>> {
+/// The caller of a token that was verified before, whose key still counts, and whose groups are as the catalog has them now.
+fn recall(route: &Route, request: &Request, token: &str, around: &Around<'_>) -> Option<Rc<Known>> {
     let found = around.worker.tokens.borrow_mut().get(token, &route.issuer_ids, around.now);
     let known = found.and_then(|(issuer, known)| match route.key_set(issuer) {
         None => Some(known),
         Some(set) => set.current(around.store, around.now).filter(|keys| keys.has(known.key)).map(|_| known),
     });
+    let known = known.filter(|known| match known.groups_by {
+        GroupsBy::Token => true,
+        GroupsBy::Catalog(version) => version == groups_version(request),
+    });
     around.worker.telemetry.token_cache(around.metrics, known.is_some());
     known
+}
+
+fn groups_version(request: &Request) -> Option<u128> {
+    request.catalog.as_ref().map(|catalog| catalog.groups.version())
 }
 
 fn seek(route: &Route, unverified: &Unverified, around: &Around<'_>) -> Sought {
@@ -161,11 +169,13 @@ fn welcome(
 ) -> (Exchange, Effect) {
     let (expires, key) = (verified.expires, verified.key);
     let issuer = verified.issuer.clone();
-    let principal = match ownership::principal(verified) {
+    let principal = match ownership::principal(verified, request.catalog.as_deref()) {
         Ok(principal) => principal,
         Err(error) => return deny(Report::new(route, request), Denial::Token(error), around),
     };
-    let known = Known { principal, key };
+    let needs_catalog = issuer.groups.needs_catalog();
+    let groups_by = if needs_catalog { GroupsBy::Catalog(groups_version(&request)) } else { GroupsBy::Token };
+    let known = Known { principal, key, groups_by };
     let newcomer = Newcomer { route: route.clone(), request, token, issuer: issuer.clone(), known, expires };
     match AwaitingUserinfo::needed(&issuer, &newcomer.known) {
         Some(userinfo) => AwaitingUserinfo::ask(userinfo, newcomer),

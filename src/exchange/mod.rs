@@ -1,17 +1,17 @@
 //! One request, as a state machine: events in, effects out.
 //!
 //! ```text
-//!           ┌─answered─┐                                              ┌─answered─┐
-//!           ▼          │                                              ▼          │
-//! begin ──► AwaitingKeys ──answered──► AwaitingUserinfo ──answered──► AwaitingQuota ──answered──► Admitted | Denied ──finished──► ∎
+//! begin ──► AwaitingCatalog ──► AwaitingKeys ──► AwaitingUserinfo ──► AwaitingQuota ──► Admitted | Denied ──finished──► ∎
 //! ```
 //!
-//! Each of the three that wait is passed over where there is nothing to wait for.
+//! Each of the four that wait may wait for several answers, one after another, and is passed over where there is nothing to wait for.
 //!
 //! Each state is a struct named for what it awaits. The adapter carries effects out and decides nothing.
 
 mod admit;
+mod aim;
 mod charge;
+mod findings;
 mod identify;
 mod report;
 mod request;
@@ -20,6 +20,7 @@ mod route;
 mod upkeep;
 mod userinfo;
 
+pub use findings::Findings;
 pub use route::Route;
 use upkeep::fetch_answered;
 pub use upkeep::{Errand, tick};
@@ -28,6 +29,7 @@ use crate::denial::Denial;
 use crate::host::{Metrics, RequestHeaders, SharedData, UnixMillis};
 use crate::http::{Call, Reply};
 use crate::worker::Worker;
+use aim::AwaitingCatalog;
 use charge::AwaitingQuota;
 use identify::AwaitingKeys;
 use report::Report;
@@ -51,6 +53,7 @@ pub struct Around<'a> {
 pub struct Exchange(State);
 
 enum State {
+    AwaitingCatalog(Box<AwaitingCatalog>),
     AwaitingKeys(Box<AwaitingKeys>),
     AwaitingUserinfo(Box<AwaitingUserinfo>),
     AwaitingQuota(Box<AwaitingQuota>),
@@ -105,11 +108,11 @@ pub struct Answer {
 
 /// A request has come.
 pub fn begin(route: &Rc<Route>, around: &Around<'_>, headers: &dyn RequestHeaders) -> (Exchange, Effect) {
-    let request = Request { callee: Some(route.callee.clone()), ..Request::read(headers, around.now) };
+    let request = Request::read(headers, around.now);
     if route.config.credentials.pass_cors_preflight && request.is_preflight(headers) {
-        return admit::preflight(route, request, around, headers);
+        return admit::preflight(route, Request { callee: route.callee.clone(), ..request }, around, headers);
     }
-    identify::identify(route, request, around, headers)
+    aim::aim(route, request, around, headers)
 }
 
 /// A request has come for a route whose configuration was refused.
@@ -122,6 +125,7 @@ impl Exchange {
     /// The answer to the call of [`Effect::Dispatch`] has come, or none will (`None`).
     pub fn answered(self, around: &Around<'_>, headers: &dyn RequestHeaders, reply: Option<&Reply>) -> (Self, Effect) {
         match self.0 {
+            State::AwaitingCatalog(awaiting) => awaiting.answered(around, headers, reply),
             State::AwaitingKeys(awaiting) => awaiting.answered(around, headers, reply),
             State::AwaitingUserinfo(awaiting) => awaiting.answered(around, headers, reply),
             State::AwaitingQuota(awaiting) => awaiting.answered(around, headers, reply),
@@ -133,22 +137,39 @@ impl Exchange {
     pub fn response_headers(&self) -> &[(&'static str, String)] {
         match &self.0 {
             State::Admitted(admitted) => &admitted.response_headers,
-            State::AwaitingKeys(_) | State::AwaitingUserinfo(_) | State::AwaitingQuota(_) | State::Denied(_) => &[],
+            State::AwaitingCatalog(_)
+            | State::AwaitingKeys(_)
+            | State::AwaitingUserinfo(_)
+            | State::AwaitingQuota(_)
+            | State::Denied(_) => &[],
+        }
+    }
+
+    /// What was found out about the request, once it is settled.
+    pub fn findings(&self) -> Option<Findings<'_>> {
+        match &self.0 {
+            State::Admitted(Admitted { report, .. }) | State::Denied(report) => Some(report.findings()),
+            State::AwaitingCatalog(_)
+            | State::AwaitingKeys(_)
+            | State::AwaitingUserinfo(_)
+            | State::AwaitingQuota(_) => None,
         }
     }
 
     /// The answer is out, or the client is gone (`None`).
     pub fn finished(self, around: &Around<'_>, status: Option<u16>) {
         match self.0 {
-            State::AwaitingKeys(_) | State::AwaitingUserinfo(_) | State::AwaitingQuota(_) => {}
+            State::AwaitingCatalog(_)
+            | State::AwaitingKeys(_)
+            | State::AwaitingUserinfo(_)
+            | State::AwaitingQuota(_) => {}
             State::Admitted(Admitted { report, .. }) | State::Denied(report) => report.finished(around, status),
         }
     }
 }
 
 fn deny(report: Report, denial: Denial, around: &Around<'_>) -> (Exchange, Effect) {
-    let (report, audit) = report.denied(&denial, around);
-    let answer = denial.answer(&report.about());
+    let (report, answer, audit) = report.denied(denial, around);
     let answer = Answer { status: answer.status, headers: answer.headers, body: answer.body, audit };
     (Exchange(State::Denied(report)), Effect::Answer(answer))
 }

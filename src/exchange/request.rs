@@ -1,5 +1,6 @@
 //! What is read of a request, once.
 
+use crate::catalog::Index;
 use crate::host::{RequestHeaders, UnixMillis};
 use crate::ownership::Callee;
 use std::rc::Rc;
@@ -21,6 +22,8 @@ pub(super) struct Request {
     pub route: Option<String>,
     /// The entity that it is about, once that is known.
     pub callee: Option<Rc<Callee>>,
+    /// The catalog that the caller's groups are looked up in, where the route has one that may serve.
+    pub catalog: Option<Rc<Index>>,
     /// When it came.
     pub came: UnixMillis,
 }
@@ -41,6 +44,7 @@ impl Request {
             trace: printable("traceparent"),
             route: headers.route(),
             callee: None,
+            catalog: None,
             came: now,
         }
     }

@@ -1,5 +1,6 @@
 //! A route: its configuration, and its share of what the worker keeps for all routes.
 
+use super::aim::RouteCatalog;
 use super::upkeep::KEYS;
 use crate::config::{Config, Issuer, IssuerId, KeySource};
 use crate::keyring::RemoteKeySet;
@@ -18,8 +19,10 @@ pub struct Route {
     key_sets: Vec<Option<Rc<RemoteKeySet>>>,
     /// The engine that counts its quotas for a cluster.
     pub(super) engine: Option<Rc<EngineState>>,
-    /// What its configuration says of the entity behind it.
-    pub(super) callee: Rc<Callee>,
+    /// What its configuration says of the entity behind it, where it names one.
+    pub(super) callee: Option<Rc<Callee>>,
+    /// The catalog that says it.
+    pub(super) catalog: Option<RouteCatalog>,
     tick: Option<Duration>,
 }
 
@@ -44,13 +47,14 @@ impl Route {
         let engine = config.quotas.as_ref().and_then(|quotas| quotas.engine.as_ref());
         let engine = engine.map(|engine| worker.engines.get(engine));
         let interval = engine.as_ref().map(|engine| engine.engine().interval.min(KEYS));
-        let tick = interval.or(has_keys.then_some(KEYS));
-        let callee = Rc::new(Callee::configured(&config));
-        Rc::new(Self { config, issuer_ids, key_sets, engine, callee, tick })
+        let catalog = config.catalog.as_ref().map(|catalog| RouteCatalog::new(catalog, &config, worker));
+        let tick = interval.or((has_keys || catalog.is_some()).then_some(KEYS));
+        let callee = Callee::configured(&config).map(Rc::new);
+        Rc::new(Self { config, issuer_ids, key_sets, engine, callee, catalog, tick })
     }
 
-    /// How often something is to be done beside requests, if anything is: for keys that a provider serves or that age, and for
-    /// counts that a cluster shares.
+    /// How often something is to be done beside requests, if anything is: for catalogs, for keys that a provider serves or
+    /// that age, and for counts that a cluster shares.
     pub fn tick(&self) -> Option<Duration> {
         self.tick
     }

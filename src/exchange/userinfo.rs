@@ -99,7 +99,8 @@ fn groups(newcomer: &Newcomer, reply: Option<&Reply>) -> Told {
     match claims.names(&userinfo.groups) {
         Names::Absent => Told::Nothing,
         Names::Malformed | Names::List(_) => {
-            Told::Groups(map_groups(&newcomer.issuer.groups, &claims, &userinfo.groups))
+            let catalog = newcomer.request.catalog.as_deref();
+            Told::Groups(map_groups(&newcomer.issuer.groups, &claims, &userinfo.groups, catalog))
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::host::{
 };
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{MapType, MetricType};
+use serde::Deserialize;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -72,6 +73,20 @@ impl Metrics for Host {
     fn record(&self, id: MetricId, value: u64) {
         let _ = hostcalls::record_metric(id.0, value);
     }
+}
+
+fn name(path: &[&str]) -> Option<String> {
+    String::from_utf8(property(path)?).ok().filter(|name| !name.is_empty())
+}
+
+/// The tags of what Kong gives as JSON, a route or a service.
+fn tags(path: &[&str]) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Tagged {
+        tags: Option<Vec<String>>,
+    }
+    let json = property(path).unwrap_or_default();
+    serde_json::from_slice(&json).ok().and_then(|tagged: Tagged| tagged.tags).unwrap_or_default()
 }
 
 /// The headers of the request at hand. Envoy gives them all in one call, which is as dear as asking for one of them.
@@ -148,7 +163,17 @@ impl RequestHeaders for Headers {
     }
 
     fn route(&self) -> Option<String> {
-        let name = property(if self.is_kong { &["kong", "route_name"] } else { &["xds", "route_name"] })?;
-        String::from_utf8(name).ok().filter(|name| !name.is_empty())
+        name(if self.is_kong { &["kong", "route_name"] } else { &["xds", "route_name"] })
+    }
+
+    fn service(&self) -> Option<String> {
+        name(if self.is_kong { &["kong", "service_name"] } else { &["xds", "cluster_name"] })
+    }
+
+    fn tags(&self) -> Vec<String> {
+        if !self.is_kong {
+            return Vec::new();
+        }
+        [["kong", "router", "route"], ["kong", "router", "service"]].iter().flat_map(|path| tags(path)).collect()
     }
 }

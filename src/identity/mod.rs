@@ -1,6 +1,7 @@
 //! Who is calling: where the token is, whether it holds, and whom it names.
 
 mod cache;
+mod check;
 pub mod claims;
 mod credentials;
 mod error;
@@ -9,8 +10,9 @@ mod principal;
 mod verify;
 
 pub use cache::TokenCache;
+pub use check::Check;
 pub use credentials::{Found, find_credential};
 pub use error::{CredentialError, TokenError};
-pub use kind::{agent, client, kind};
+pub use kind::{KindBy, agent, client, kind, kind_by};
 pub use principal::{Groups, GroupsUnknown, Principal};
 pub use verify::{Keys, Unverified, Verified};

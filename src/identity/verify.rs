@@ -95,6 +95,16 @@ impl Unverified {
         &self.issuer
     }
 
+    /// The algorithm that it says it was signed with, one that the issuer may use.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The key that it says it was signed with.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
     /// Verifies the signature, then the scopes: that a scope is missing is for holders of a valid token to know.
     ///
     /// # Errors

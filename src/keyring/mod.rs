@@ -12,11 +12,12 @@ mod shared;
 pub use fetch::{Fetch, FetchResult, Progress};
 
 use crate::config::{RemoteKeys, RemoteSource};
+use crate::held::{Held, Write};
 use crate::host::{SharedData, UnixMillis};
 use crate::http::Endpoint;
 use crate::jose::KeySet;
 use fetch::News;
-use shared::{Held, Write};
+use shared::Record;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
@@ -76,7 +77,7 @@ pub struct RemoteKeySet {
 #[derive(Default)]
 struct State {
     keys: Option<Rc<KeySet>>,
-    held: Held,
+    held: Held<Record>,
     looked: Option<UnixMillis>,
 }
 
@@ -292,7 +293,7 @@ impl RemoteKeySet {
         }
     }
 
-    fn adopt(&self, state: &mut State, held: Held) {
+    fn adopt(&self, state: &mut State, held: Held<Record>) {
         if held.record.jwks != state.held.record.jwks {
             match held.record.jwks.as_ref().map(|text| KeySet::parse(text.as_bytes())) {
                 Some(Ok(keys)) => state.keys = Some(Rc::new(keys)),
@@ -334,7 +335,7 @@ impl RemoteKeySet {
         }
     }
 
-    fn settled(&self, now: UnixMillis, outcome: &Result<News, FetchResult>) -> Held {
+    fn settled(&self, now: UnixMillis, outcome: &Result<News, FetchResult>) -> Held<Record> {
         let mut held = self.state.borrow().held.clone();
         let fetch = &self.remote.fetch;
         match outcome {

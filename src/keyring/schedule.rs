@@ -1,11 +1,8 @@
 //! When a set is fetched.
-//!
-//! Times come with a spread that a hash of the set and the moment gives: nodes that were started together drift apart, and a
-//! test gets the same times every run.
 
 use crate::config::FetchSettings;
 use crate::host::UnixMillis;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use crate::pacing::{doubled, spread};
 use std::time::Duration;
 
 /// Shortest age that a provider's `Cache-Control` can ask for.
@@ -25,8 +22,7 @@ pub(super) fn refresh_at(fetch: &FetchSettings, set: &str, now: UnixMillis, cach
 /// as long each time, up to a minute, while the last good set does.
 pub(super) fn retry_at(fetch: &FetchSettings, set: &str, now: UnixMillis, failures: u32, serves: bool) -> UnixMillis {
     let longest = MAX_PAUSE.max(fetch.cooldown);
-    let doubled = fetch.cooldown.saturating_mul(1 << failures.saturating_sub(1).min(10));
-    let pause = if serves { doubled.min(longest) } else { fetch.cooldown };
+    let pause = if serves { doubled(fetch.cooldown, failures, longest) } else { fetch.cooldown };
     now.after(pause).after(spread(set, now, pause / 5))
 }
 
@@ -41,14 +37,6 @@ fn max_age(cache_control: &str) -> Option<Duration> {
         }
     }
     age
-}
-
-/// Between nothing and `most`, by hash.
-fn spread(set: &str, now: UnixMillis, most: Duration) -> Duration {
-    let mut hasher = DefaultHasher::new();
-    (set, now).hash(&mut hasher);
-    let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
-    Duration::from_millis(hasher.finish() % most.saturating_add(1))
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use super::FetchResult;
 use super::fetch::News;
-use crate::host::{Expect, SharedData, StoreFailed, UnixMillis, WriteError};
-use crate::record::{self, Found, seal};
+use crate::host::UnixMillis;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -55,47 +54,5 @@ impl Record {
             self.failures = failures;
         }
         self.retry_at = retry_at(failures, self.jwks.is_some()).0;
-    }
-}
-
-/// A record with the version under which it was read.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Held {
-    pub record: Record,
-    pub version: Option<Expect>,
-}
-
-/// How a write went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Write {
-    Done,
-    Changed,
-    Failed,
-}
-
-impl Held {
-    /// Reads the record. One that is damaged, or another key's, is taken for a fault: this worker then goes by its own memory.
-    pub(super) fn read(store: &dyn SharedData, key: &str) -> Result<Option<Self>, StoreFailed> {
-        match record::read(store, key)? {
-            Found::Absent => Ok(None),
-            Found::Payload(payload, expect) => {
-                let record = serde_json::from_slice(&payload).map_err(|_| StoreFailed)?;
-                Ok(Some(Self { record, version: Some(expect) }))
-            }
-            Found::OtherKey | Found::Damaged(_) => Err(StoreFailed),
-        }
-    }
-
-    /// Writes the record if nobody else did since it was read. The new version is not known, so the next look reads it.
-    pub(super) fn write(&mut self, store: &dyn SharedData, key: &str) -> Write {
-        let Ok(payload) = serde_json::to_vec(&self.record) else { return Write::Failed };
-        match store.set(key, &seal(key, &payload), self.version.unwrap_or(Expect::Absent)) {
-            Ok(()) => {
-                self.version = None;
-                Write::Done
-            }
-            Err(WriteError::Changed) => Write::Changed,
-            Err(WriteError::Failed) => Write::Failed,
-        }
     }
 }

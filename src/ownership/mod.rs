@@ -1,11 +1,13 @@
 //! Claims → what the catalog calls the caller and its groups; a route → the entity behind it, and who stands how to it.
 
+mod behind;
 mod callee;
 mod groups;
 mod names;
 mod principal;
 
-pub use callee::Callee;
-pub use groups::map_groups;
+pub use behind::{NoEntity, entity_behind};
+pub use callee::{Callee, Word};
+pub use groups::{CatalogNeeded, Mapped, group_names, map_group, map_groups};
 pub use names::map_user;
 pub use principal::principal;

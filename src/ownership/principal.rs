@@ -1,14 +1,15 @@
 //! A verified token → the caller, as the catalog knows it.
 
 use super::{map_groups, map_user};
+use crate::catalog::Index;
 use crate::config::{ClaimName, PrincipalKind};
 use crate::identity::{Principal, TokenError, Verified, agent, client, kind};
 
-/// The caller that a token names.
+/// The caller that a token names; groups by the catalog where they have to be looked up there.
 ///
 /// # Errors
 /// [`TokenError::NoPrincipal`] for a token that names no user although it should, or an agent without its name.
-pub fn principal(verified: Verified) -> Result<Principal, TokenError> {
+pub fn principal(verified: Verified, catalog: Option<&Index>) -> Result<Principal, TokenError> {
     let Verified { issuer, claims, expires, .. } = verified;
     let text = |name: &str| claims.text(&ClaimName(name.to_owned())).map(str::to_owned);
     let kind = kind(&issuer, &claims);
@@ -29,7 +30,7 @@ pub fn principal(verified: Verified) -> Result<Principal, TokenError> {
         subject,
         agent,
         client,
-        groups: map_groups(&issuer.groups, &claims, &issuer.claims.groups),
+        groups: map_groups(&issuer.groups, &claims, &issuer.claims.groups, catalog),
         issuer: issuer.issuer.clone(),
         token_id: text("jti"),
         expires,

@@ -24,11 +24,22 @@ pub struct Subjects<'a> {
     pub group: Option<&'a EntityRef>,
     /// The caller; without one, all callers without a token are one subject.
     pub principal: Option<&'a Principal>,
+    /// The quota tiers that the catalog names.
+    pub tiers: Tiers<'a>,
+}
+
+/// The quota tiers that the catalog names.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tiers<'a> {
+    /// Of the group whose ownership let the request pass: how much it may use of whatever it calls.
+    pub group: Option<&'a str>,
+    /// Of the entity: how much whoever calls it may use.
+    pub entity: Option<&'a str>,
 }
 
 /// Who is charged under one policy.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Subject<'a> {
+pub enum Subject<'a> {
     /// A ref that an operator has written or granted something to; no client chooses it.
     Entity(&'a EntityRef),
     /// A user's ref or a provider's text, which a client may have chosen: the kind of text, whose it is, and the text. The
@@ -40,7 +51,7 @@ pub(super) enum Subject<'a> {
 
 impl<'a> Subjects<'a> {
     /// Who is charged under `per`: what a token lacks falls back from group to user, and from client to user.
-    pub(super) fn subject(&self, per: Per) -> Subject<'a> {
+    pub fn subject(&self, per: Per) -> Subject<'a> {
         match per {
             Per::Entity => Subject::Entity(self.entity),
             Per::Group => self.group.map_or_else(|| self.caller(), Subject::Entity),
@@ -61,7 +72,7 @@ impl<'a> Subjects<'a> {
         }
     }
 
-    /// The windows in force: those that the policy has for the group or the user by name, else its own.
+    /// The windows in force: those that the policy has for the group or the user by name, else for the tier, else its own.
     pub(super) fn windows<'p>(&self, policy: &'p QuotaPolicy) -> &'p [Window] {
         let user = self.principal.and_then(|principal| principal.user.as_ref());
         let named = match policy.per {
@@ -69,7 +80,11 @@ impl<'a> Subjects<'a> {
             Per::User => user,
             Per::Client | Per::Entity => None,
         };
-        named.and_then(|entity| policy.overrides.get(entity)).unwrap_or(&policy.windows)
+        let own = named.and_then(|entity| policy.overrides.get(entity));
+        // A record that several groups share has one size, whoever asks.
+        let of_group = self.tiers.group.filter(|_| policy.per == Per::Group);
+        let by_tier = || of_group.into_iter().chain(self.tiers.entity).find_map(|tier| policy.tiers.get(tier));
+        own.or_else(by_tier).unwrap_or(&policy.windows)
     }
 }
 
@@ -203,9 +218,15 @@ mod tests {
     fn key_of(per: Per, group: Option<&str>, principal: Option<&Principal>) -> String {
         let api = EntityRef::parse_full("api:default/payments").unwrap();
         let group = group.map(|group| EntityRef::parse_full(group).unwrap());
-        let subjects = Subjects { entity: &api, group: group.as_ref(), principal };
-        let policy =
-            QuotaPolicy { name: "p".into(), per, windows: vec![], overrides: BTreeMap::new(), cost: BTreeMap::new() };
+        let subjects = Subjects { entity: &api, group: group.as_ref(), principal, tiers: Tiers::default() };
+        let policy = QuotaPolicy {
+            name: "p".into(),
+            per,
+            windows: vec![],
+            overrides: BTreeMap::new(),
+            tiers: BTreeMap::new(),
+            cost: BTreeMap::new(),
+        };
         key("zone", &api, &policy, &subjects.subject(per), Some(&KeySecret([7; 32])))
     }
 

@@ -19,6 +19,7 @@ fn policy(name: &str, per: Per, limit: u32, seconds: u64) -> QuotaPolicy {
         per,
         windows: vec![Window { limit, length: Duration::from_secs(seconds) }],
         overrides: BTreeMap::new(),
+        tiers: BTreeMap::new(),
         cost: [("POST".to_owned(), 5)].into(),
     }
 }
@@ -39,7 +40,7 @@ fn entity(text: &str) -> EntityRef {
 
 fn call(store: &dyn SharedData, quotas: &Quotas, group: &str, method: &str, now: UnixMillis) -> Charge {
     let (api, group) = (entity("api:default/payments"), entity(group));
-    let subjects = Subjects { entity: &api, group: Some(&group), principal: None };
+    let subjects = Subjects { entity: &api, group: Some(&group), principal: None, tiers: Tiers::default() };
     charge(store, quotas, "zone", &subjects, method, now, || KeySecret::obtain(store, "zone"))
 }
 
@@ -93,6 +94,36 @@ fn overrides_count_for_the_group_they_name() {
     let (store, quotas) = (MemoryStore::default(), quotas(vec![policy]));
     let admitted = |group| (0..5).filter(|_| is_charged(&call(&store, &quotas, group, "GET", NOW))).count();
     assert_eq!((admitted("group:default/vip"), admitted("group:default/a")), (3, 1));
+}
+
+#[test]
+fn a_tier_has_its_own_windows_that_of_the_group_before_that_of_the_entity() {
+    let (api, group, vip) = (entity("api:default/x"), entity("group:default/a"), entity("group:default/vip"));
+    let limit = |limit| vec![Window { limit, length: Duration::from_secs(60) }];
+    let mut policy = policy("p", Per::Group, 1, 60);
+    policy.tiers = [("gold".to_owned(), limit(9)), ("silver".to_owned(), limit(5))].into();
+    policy.overrides.insert(vip.clone(), limit(3));
+    let shared = QuotaPolicy {
+        per: Per::Entity,
+        name: "shared".into(),
+        tiers: policy.tiers.clone(),
+        ..self::policy("p", Per::Entity, 1, 60)
+    };
+    let cases = [
+        (&group, None, None, 1, 1),
+        (&group, Some("gold"), None, 9, 1),
+        (&group, None, Some("silver"), 5, 5),
+        (&group, Some("gold"), Some("silver"), 9, 5),
+        (&group, Some("unheard of"), Some("silver"), 5, 5),
+        (&group, Some("unheard of"), None, 1, 1),
+        (&vip, Some("gold"), Some("silver"), 3, 5),
+    ];
+    for (group, of_group, of_entity, per_group, per_entity) in cases {
+        let tiers = Tiers { group: of_group, entity: of_entity };
+        let subjects = Subjects { entity: &api, group: Some(group), principal: None, tiers };
+        let limits = [&policy, &shared].map(|policy| subjects.windows(policy)[0].limit);
+        assert_eq!(limits, [per_group, per_entity], "{group} {tiers:?}");
+    }
 }
 
 #[test]

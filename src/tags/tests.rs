@@ -3,6 +3,7 @@ use crate::config::PrincipalKind;
 use crate::entity::EntityRef;
 use crate::host::{RequestHeaders, UnixMillis};
 use crate::identity::{Groups, claims::Claims};
+use crate::ownership::Word;
 
 fn tags(consumer_headers: ConsumerHeaders, baggage: bool) -> Tags {
     Tags { baggage, consumer_headers, context: true }
@@ -10,11 +11,8 @@ fn tags(consumer_headers: ConsumerHeaders, baggage: bool) -> Tags {
 
 fn callee() -> Callee {
     let entity = |text| EntityRef::parse_full(text).unwrap();
-    Callee {
-        entity: entity("api:default/payments"),
-        owners: vec![entity("group:default/payments")],
-        consumers: Vec::new(),
-    }
+    let bare = Callee::bare(entity("api:default/payments"), Word::Configuration);
+    Callee { owners: vec![entity("group:default/payments")], ..bare }
 }
 
 fn principal() -> Principal {

@@ -59,6 +59,10 @@ pub struct Who<'a> {
 pub struct What<'a> {
     /// The entity behind the route.
     pub entity: Option<&'a str>,
+    /// Its lifecycle by the catalog.
+    pub lifecycle: Option<&'a str>,
+    /// On whose word it is known who owns and who consumes it, where there is a catalog.
+    pub ownership: Option<&'static str>,
     /// The gateway's name for the route.
     pub route: Option<&'a str>,
     /// The method.
@@ -129,6 +133,8 @@ impl AuditRecord<'_> {
             who,
             what: LineWhat {
                 entity: maybe(self.what.entity),
+                lifecycle: maybe(self.what.lifecycle),
+                ownership: self.what.ownership,
                 route: maybe(self.what.route),
                 method: text(self.what.method),
                 path: text(self.what.path),
@@ -251,6 +257,10 @@ struct LineWho<'a> {
 struct LineWhat<'a> {
     entity: Option<Cut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    lifecycle: Option<Cut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ownership: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<Cut<'a>>,
     method: Cut<'a>,
     path: Cut<'a>,
@@ -296,6 +306,7 @@ mod tests {
                 route: Some("payments"),
                 method: "GET",
                 path: "/payments",
+                ..What::default()
             },
             verdict: Verdict {
                 decision: "allow",
@@ -327,7 +338,14 @@ mod tests {
                 request_id: some,
                 trace_id: some,
                 who: Some(Who { kind: "agent", user: some, agent: some, client: some, subject: &text, issuer: &text, token_id: some, groups: vec![&text; groups], groups_unknown: true }),
-                what: What { entity: some, route: some, method: &text, path: &text },
+                what: What {
+                    entity: some,
+                    lifecycle: some,
+                    ownership: Some("not_in_catalog"),
+                    route: some,
+                    method: &text,
+                    path: &text,
+                },
                 verdict: Verdict { decision: "shadow_deny", mode: "enforce", reason: "algorithm_not_allowed", detail: some, rule: some, granted_by: some },
                 quota: vec![Quota { policy: &text, window: text.clone(), remaining: u32::MAX }; 64],
                 quota_engine: Some("local"),

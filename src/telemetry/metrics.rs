@@ -1,6 +1,7 @@
 //! The catalogue of metrics.
 
 use super::series::{Label, Registry};
+use crate::catalog::live::{PassResult, Summary};
 use crate::entity::EntityRef;
 use crate::host::{MetricKind, Metrics};
 use crate::keyring::FetchResult;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 /// Labels in the order in which they stand in a name, with the pattern that takes each out: the whole marker, and the value.
 /// The filter's metadata for Kong and the `stats_tags` for Envoy are held to it by a test.
-pub const LABELS: [(&str, &str); 10] = [
+pub const LABELS: [(&str, &str); 11] = [
     ("entity", "(;entity=([^;]+))"),
     ("owner", "(;owner=([^;]+))"),
     ("group", "(;group=([^;]+))"),
@@ -20,6 +21,7 @@ pub const LABELS: [(&str, &str); 10] = [
     ("issuer", "(;issuer=([^;]+))"),
     ("result", "(;result=([^;]+))"),
     ("kind", "(;kind=([^;]+))"),
+    ("backstage", "(;backstage=([^;]+))"),
 ];
 
 /// Stands where a label has no value.
@@ -110,17 +112,45 @@ impl Telemetry {
 
     /// `key_set_age_seconds`: age of the key set that serves, by issuer.
     pub fn key_set_age(&self, host: &dyn Metrics, issuer: &str, age: Option<Duration>) {
-        let Some(age) = age else { return };
-        if let Some(id) = self.registry.series(host, MetricKind::Gauge, "key_set_age_seconds", &[("issuer", issuer)]) {
-            host.record(id, age.as_secs());
+        if let Some(age) = age {
+            self.gauge(host, "key_set_age_seconds", &[("issuer", issuer)], age.as_secs());
+        }
+    }
+
+    /// `catalog_passes`: readings of a catalog, by Backstage and result. After a good one `catalog_entities`,
+    /// `catalog_groups` and `catalog_faults` say what was found, and `catalog_pass_ms` how long it took.
+    pub fn catalog_pass(&self, host: &dyn Metrics, backstage: &str, result: PassResult, summary: Option<&Summary>) {
+        self.add(host, "catalog_passes", &[("result", result.name()), ("backstage", backstage)], 1);
+        let Some(Summary { entities, groups, millis, faults, .. }) = summary else { return };
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let gauges = [
+            ("catalog_entities", count(*entities)),
+            ("catalog_groups", count(*groups)),
+            ("catalog_faults", count(faults.len())),
+            ("catalog_pass_ms", *millis),
+        ];
+        for (family, value) in gauges {
+            self.gauge(host, family, &[("backstage", backstage)], value);
+        }
+    }
+
+    /// `catalog_age_seconds`: age of the index that serves, by Backstage.
+    pub fn catalog_age(&self, host: &dyn Metrics, backstage: &str, age: Option<Duration>) {
+        if let Some(age) = age {
+            self.gauge(host, "catalog_age_seconds", &[("backstage", backstage)], age.as_secs());
+        }
+    }
+
+    /// `store_faults` with kind `catalog`: faults of shared data under catalogs.
+    pub fn catalog_store_faults(&self, host: &dyn Metrics, faults: u64) {
+        if faults > 0 {
+            self.add(host, "store_faults", &[("kind", "catalog")], faults);
         }
     }
 
     /// `keys_to_rotate`: keys and secrets of the configuration that should have been replaced, by issuer.
     pub fn keys_to_rotate(&self, host: &dyn Metrics, issuer: &str, count: u64) {
-        if let Some(id) = self.registry.series(host, MetricKind::Gauge, "keys_to_rotate", &[("issuer", issuer)]) {
-            host.record(id, count);
-        }
+        self.gauge(host, "keys_to_rotate", &[("issuer", issuer)], count);
     }
 
     /// `userinfo`: questions to issuers about a caller's groups, by issuer and result.
@@ -153,6 +183,12 @@ impl Telemetry {
     /// `configuration_errors`: configurations refused.
     pub fn configuration_error(&self, host: &dyn Metrics) {
         self.add(host, "configuration_errors", &[], 1);
+    }
+
+    fn gauge(&self, host: &dyn Metrics, family: &str, labels: &[Label<'_>], value: u64) {
+        if let Some(id) = self.registry.series(host, MetricKind::Gauge, family, labels) {
+            host.record(id, value);
+        }
     }
 
     fn add(&self, host: &dyn Metrics, family: &str, labels: &[Label<'_>], by: u64) {

@@ -1,11 +1,12 @@
 //! Issuers.
 
 use super::keys::{endpoint, keys};
-use super::{Parsed, each, in_range, not_allowed, once};
+use super::{Known, Parsed, each, in_range, not_allowed, once};
+use crate::catalog::GROUP_IDS;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::{
-    Algorithm, Audiences, ClaimName, ClaimNames, GroupMapping, Issuer, IssuerId, NameTransform, PrincipalKind,
-    UserMapping, Userinfo, raw,
+    Algorithm, Audiences, CatalogSource, ClaimName, ClaimNames, GroupMapping, Issuer, IssuerId, NameTransform,
+    PrincipalKind, UserMapping, Userinfo, raw,
 };
 use crate::digest::digest;
 use crate::entity::{DEFAULT_NAMESPACE, EntityRef};
@@ -14,19 +15,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-pub(super) fn issuers(raw: Vec<raw::Issuer>, texts: &[String]) -> Parsed<Vec<Rc<Issuer>>> {
+/// Settings that differ only in the catalog that their groups come from are different settings.
+pub(super) fn issuers(
+    raw: Vec<raw::Issuer>,
+    texts: &[String],
+    known: Known<'_>,
+    catalog_text: &str,
+) -> Parsed<Vec<Rc<Issuer>>> {
     let mut names = BTreeSet::new();
     let mut issuers = Vec::with_capacity(raw.len());
-    for (index, issuer) in raw.into_iter().enumerate() {
+    for (index, mut issuer) in raw.into_iter().enumerate() {
         let path = format!("issuers[{index}]");
         once(&mut names, &issuer.issuer, format!("{path}.issuer"))?;
         let text = texts.get(index).map(String::as_str).unwrap_or_default();
-        issuers.push(Rc::new(self::issuer(issuer, text, &path)?));
+        let groups = groups(std::mem::take(&mut issuer.groups), known, &format!("{path}.groups"))?;
+        let catalog = if groups.needs_catalog() { catalog_text } else { "" };
+        let id = IssuerId(digest(&[text.as_bytes(), catalog.as_bytes()]));
+        issuers.push(Rc::new(self::issuer(issuer, id, groups, &path)?));
     }
     Ok(issuers)
 }
 
-fn issuer(mut raw: raw::Issuer, text: &str, path: &str) -> Parsed<Issuer> {
+fn issuer(mut raw: raw::Issuer, id: IssuerId, groups: GroupMapping, path: &str) -> Parsed<Issuer> {
     if raw.issuer.is_empty() {
         return Err(ConfigError::new(format!("{path}.issuer"), Problem::Empty("the exact `iss` of its tokens")));
     }
@@ -40,7 +50,7 @@ fn issuer(mut raw: raw::Issuer, text: &str, path: &str) -> Parsed<Issuer> {
         .transpose()?;
     let keys = keys(&mut raw, &algorithms, path)?;
     Ok(Issuer {
-        id: IssuerId(digest(&[text.as_bytes()])),
+        id,
         audiences: audiences(raw.audiences.0, &raw.audience_match, path)?,
         keys,
         algorithms,
@@ -65,7 +75,7 @@ fn issuer(mut raw: raw::Issuer, text: &str, path: &str) -> Parsed<Issuer> {
             transform: transform(&raw.users.transform),
             entity_refs: raw.users.entity_refs,
         },
-        groups: groups(raw.groups, &format!("{path}.groups"))?,
+        groups,
     })
 }
 
@@ -168,7 +178,8 @@ fn userinfo(raw: &raw::Issuer, path: &str) -> Parsed<Option<Userinfo>> {
     }))
 }
 
-fn groups(raw: raw::Groups, path: &str) -> Parsed<GroupMapping> {
+fn groups(raw: raw::Groups, known: Known<'_>, path: &str) -> Parsed<GroupMapping> {
+    let source = known.catalog.map(|catalog| &catalog.source);
     let mut table = BTreeMap::new();
     for (claim, reference) in raw.table {
         let entity = EntityRef::parse(&reference, Some("group"), DEFAULT_NAMESPACE)
@@ -179,6 +190,8 @@ fn groups(raw: raw::Groups, path: &str) -> Parsed<GroupMapping> {
         table.insert(claim, entity);
     }
     Ok(GroupMapping {
+        annotation: raw.annotation.map(|name| annotation(name, source, &format!("{path}.annotation"))).transpose()?,
+        parents: source.is_some_and(|source| source.parent_groups),
         table,
         transform: raw.transform.as_ref().map(transform),
         namespace: namespace(raw.namespace, &format!("{path}.namespace"))?,
@@ -189,6 +202,23 @@ fn groups(raw: raw::Groups, path: &str) -> Parsed<GroupMapping> {
             .transpose()?
             .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
     })
+}
+
+/// An annotation that the index of the catalog has.
+fn annotation(name: String, source: Option<&CatalogSource>, path: &str) -> Parsed<String> {
+    let Some(source) = source else {
+        return Err(ConfigError::new(
+            path,
+            Problem::Missing("names an annotation of the catalog, but there is no `catalog`"),
+        ));
+    };
+    let own = source.group_annotations.iter().map(String::as_str);
+    let names: Vec<_> = GROUP_IDS.into_iter().chain(own).collect();
+    if names.contains(&name.as_str()) {
+        return Ok(name);
+    }
+    let allowed = format!("one of {}; others have to be in `catalog.group_annotations`", names.join(", "));
+    Err(not_allowed(path, name, allowed))
 }
 
 fn transform(raw: &raw::Transform) -> NameTransform {

@@ -1,5 +1,6 @@
 //! Text → [`Config`]: the one place where a configuration is judged.
 
+mod catalog;
 mod engine;
 mod issuer;
 mod keys;
@@ -8,7 +9,7 @@ mod preset;
 mod quota;
 
 use super::error::{ConfigError, Problem};
-use super::{Audit, Config, ConsumerHeaders, Credentials, Tags, Zones, raw};
+use super::{Audit, Catalog, Config, ConsumerHeaders, Credentials, OnStale, Tags, Zones, raw};
 use crate::entity::{DEFAULT_NAMESPACE, EntityRef};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -25,19 +26,24 @@ impl Config {
             serde_json::from_slice(text).map_err(|e| ConfigError::new(".", Problem::Json(e.to_string())))?;
         preset::apply(&mut value)?;
         let issuer_texts = issuer_texts(&value);
+        let catalog_text = value.get("catalog").map(Value::to_string).unwrap_or_default();
         let raw: raw::Config = serde_path_to_error::deserialize(value)
             .map_err(|e| ConfigError::new(e.path().to_string(), Problem::Shape(e.inner().to_string())))?;
+        let entity = raw.entity.as_deref().map(|text| self::entity(text, "entity")).transpose()?;
+        let catalog = raw.catalog.map(catalog::catalog).transpose()?;
         let owner = raw.owner.as_deref().map(|text| self::owner(text, "owner")).transpose()?;
-        let policy = policy::policy(raw.policy, owner.is_some())?;
+        let consumers = each(&raw.consumers.0, "consumers", |text, path| self::owner(text, path))?;
+        let known = Known { owner: owner.is_some(), catalog: catalog.as_ref() };
+        known.check_entity(entity.is_some(), owner.is_some() || !consumers.is_empty())?;
         Ok(Self {
-            entity: EntityRef::parse(&raw.entity, None, DEFAULT_NAMESPACE)
-                .map_err(|error| entity_error("entity", &raw.entity, error))?,
+            policy: policy::policy(raw.policy, known)?,
+            issuers: issuer::issuers(raw.issuers.0, &issuer_texts, known, &catalog_text)?,
+            quotas: raw.quotas.map(|quotas| quota::quotas(quotas, known.catalog.is_some())).transpose()?,
+            entity,
+            catalog,
             owner,
-            consumers: each(&raw.consumers.0, "consumers", |text, path| self::owner(text, path))?,
+            consumers,
             credentials: credentials(raw.credentials)?,
-            issuers: issuer::issuers(raw.issuers.0, &issuer_texts)?,
-            policy,
-            quotas: raw.quotas.map(quota::quotas).transpose()?,
             tags: tags(&raw.tags),
             audit: audit(&raw.audit)?,
             metrics: raw.metrics.enabled,
@@ -45,6 +51,31 @@ impl Config {
             realm: raw.realm.map(|text| header_text(text, "realm")).transpose()?,
             resource_metadata: raw.resource_metadata.map(resource_metadata).transpose()?,
         })
+    }
+}
+
+/// What the parts of a configuration can count on.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    /// That it names the owner.
+    owner: bool,
+    /// The catalog.
+    catalog: Option<&'a Catalog>,
+}
+
+impl Known<'_> {
+    fn check_entity(self, has_entity: bool, has_own: bool) -> Parsed<()> {
+        match self.catalog {
+            None if !has_entity => {
+                let problem = "is missing; a route without a `catalog` has to name the entity behind it";
+                Err(ConfigError::new("entity", Problem::Missing(problem)))
+            }
+            Some(Catalog { on_stale: OnStale::Static, .. }) if !(has_entity && has_own) => {
+                let problem = "is `static`, which needs the route's own `entity`, and its `owner` or `consumers`";
+                Err(ConfigError::new("catalog.on_stale", Problem::Missing(problem)))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -102,7 +133,8 @@ fn audit(raw: &raw::Audit) -> Parsed<Audit> {
 fn zones(raw: raw::SharedData) -> Parsed<Zones> {
     let keys = zone(raw.keys_zone, "shared_data.keys_zone")?;
     let quota = zone(raw.quota_zone, "shared_data.quota_zone")?;
-    Ok(Zones { keys, quota })
+    let catalog = zone(raw.catalog_zone, "shared_data.catalog_zone")?;
+    Ok(Zones { keys, quota, catalog })
 }
 
 /// A zone's name ends where Kong finds the first `/` of a key, and is part of an nginx directive.
@@ -123,6 +155,10 @@ fn resource_metadata(url: String) -> Parsed<String> {
 fn header_text(text: String, path: &str) -> Parsed<String> {
     let valid = !text.is_empty() && text.len() <= 512 && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
     if valid { Ok(text) } else { Err(not_allowed(path, text, "1 to 512 printable ASCII characters")) }
+}
+
+fn entity(text: &str, path: &str) -> Parsed<EntityRef> {
+    EntityRef::parse(text, None, DEFAULT_NAMESPACE).map_err(|error| entity_error(path, text, error))
 }
 
 /// An owner or consumer: a group unless the kind is written, never anything but a group or a user.

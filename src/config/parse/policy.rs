@@ -1,30 +1,47 @@
 //! Rules.
 
-use super::{Parsed, each, is_token, not_allowed, once, owner};
+use super::{Known, Parsed, each, is_token, not_allowed, once};
 use crate::config::error::{ConfigError, Problem};
 use crate::config::{AgentAccess, Allow, ClaimName, Mode, Policy, PrincipalKind, Rule, raw};
 use crate::path::PathPattern;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-const ALLOW_WORDS: &str = "anyone, authenticated, owner, consumer, a group or user such as group:default/payments, or \
-                           an object {\"claims\": {…}}";
+const ALLOW_WORDS: &str = "anyone, authenticated, owner, consumer, catalog, a group or user such as \
+                           group:default/payments, or an object {\"claims\": {…}}";
+/// The name of the rule that a route has where it names none: what the catalog says.
+const CATALOG_RULE: &str = "catalog";
 
-pub(super) fn policy(raw: raw::Policy, has_owner: bool) -> Parsed<Policy> {
+pub(super) fn policy(raw: Option<raw::Policy>, known: Known<'_>) -> Parsed<Policy> {
+    let missing = |path| {
+        let problem = "is missing; only with a `catalog`, whose annotations then say who may call, may it be left out";
+        ConfigError::new(path, Problem::Missing(problem))
+    };
+    if raw.is_none() && known.catalog.is_none() {
+        return Err(missing("policy"));
+    }
+    let raw = raw.unwrap_or_default();
     let agents = match raw.agents {
         raw::Agents::Deny => AgentAccess::Deny,
         raw::Agents::ReadOnly => AgentAccess::ReadOnly,
         raw::Agents::Allow => AgentAccess::Allow,
     };
+    let mode = mode(&raw.mode);
+    let Some(raw_rules) = raw.rules else {
+        known.catalog.ok_or_else(|| missing("policy.rules"))?;
+        let (methods, paths, principals) = Default::default();
+        let rule = Rule { name: CATALOG_RULE.to_owned(), methods, paths, principals, allow: vec![Allow::Catalog] };
+        return Ok(Policy { mode, agents, rules: vec![rule] });
+    };
     let mut names = BTreeSet::new();
-    let mut rules = Vec::with_capacity(raw.rules.0.len());
-    for (index, rule) in raw.rules.0.into_iter().enumerate() {
+    let mut rules = Vec::with_capacity(raw_rules.0.len());
+    for (index, rule) in raw_rules.0.into_iter().enumerate() {
         let path = format!("policy.rules[{index}]");
-        let rule = self::rule(rule, index, &path, has_owner)?;
+        let rule = self::rule(rule, index, &path, known)?;
         once(&mut names, &rule.name, format!("{path}.name"))?;
         rules.push(rule);
     }
-    Ok(Policy { mode: mode(&raw.mode), agents, rules })
+    Ok(Policy { mode, agents, rules })
 }
 
 pub(super) fn mode(raw: &raw::Mode) -> Mode {
@@ -34,7 +51,7 @@ pub(super) fn mode(raw: &raw::Mode) -> Mode {
     }
 }
 
-fn rule(raw: raw::Rule, index: usize, path: &str, has_owner: bool) -> Parsed<Rule> {
+fn rule(raw: raw::Rule, index: usize, path: &str, known: Known<'_>) -> Parsed<Rule> {
     let name = raw.name.unwrap_or_else(|| format!("rule-{index}"));
     if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(not_allowed(format!("{path}.name"), name, "1 to 64 printable ASCII characters without spaces"));
@@ -46,7 +63,7 @@ fn rule(raw: raw::Rule, index: usize, path: &str, has_owner: bool) -> Parsed<Rul
             PathPattern::parse(text).map_err(|problem| not_allowed(path, text, problem.to_string()))
         })?,
         principals: raw.principals.0.iter().map(kind).collect(),
-        allow: each(&raw.allow.0, &format!("{path}.allow"), |value, path| allow(value, path, has_owner))?,
+        allow: each(&raw.allow.0, &format!("{path}.allow"), |value, path| allow(value, path, known))?,
     })
 }
 
@@ -66,18 +83,19 @@ fn kind(raw: &raw::Kind) -> PrincipalKind {
     }
 }
 
-fn allow(value: &Value, path: &str, has_owner: bool) -> Parsed<Allow> {
+fn allow(value: &Value, path: &str, known: Known<'_>) -> Parsed<Allow> {
+    let needs = |what| Err(ConfigError::new(path, Problem::Missing(what)));
     match value {
-        Value::String(word) => match word.as_str() {
-            "anyone" => Ok(Allow::Anyone),
-            "authenticated" => Ok(Allow::Authenticated),
-            "owner" if has_owner => Ok(Allow::Owner),
-            "owner" => {
-                Err(ConfigError::new(path, Problem::Missing("allows the owner, but the route names no `owner`")))
+        Value::String(word) if word == "catalog" && known.catalog.is_some() => Ok(Allow::Catalog),
+        Value::String(word) if word == "catalog" => needs("goes by the catalog, but there is no `catalog`"),
+        Value::String(word) if !word.contains(':') && !Allow::WORDS.contains(&word.as_str()) => {
+            Err(not_allowed(path, word, ALLOW_WORDS))
+        }
+        Value::String(word) => match Allow::parse(word).map_err(|problem| ConfigError::new(path, problem))? {
+            Allow::Owner if !known.owner && known.catalog.is_none() => {
+                needs("allows the owner, but the route names no `owner`, and no `catalog` that does")
             }
-            "consumer" => Ok(Allow::Consumer),
-            reference if reference.contains(':') => owner(reference, path).map(Allow::Entity),
-            _ => Err(not_allowed(path, word, ALLOW_WORDS)),
+            allow => Ok(allow),
         },
         Value::Object(members) => claims(members, path),
         other => Err(not_allowed(path, other.to_string(), ALLOW_WORDS)),

@@ -12,7 +12,7 @@ use std::rc::Rc;
 const MAX_WINDOWS: usize = 8;
 const MAX_POLICIES: usize = 8;
 
-pub(super) fn quotas(raw: raw::Quotas) -> Parsed<Quotas> {
+pub(super) fn quotas(raw: raw::Quotas, has_catalog: bool) -> Parsed<Quotas> {
     let on_store_error = match raw.on_store_error {
         raw::StoreFault::Deny => StoreFault::Deny,
         raw::StoreFault::Allow => StoreFault::Allow,
@@ -23,6 +23,10 @@ pub(super) fn quotas(raw: raw::Quotas) -> Parsed<Quotas> {
     for (index, policy) in raw.policies.0.into_iter().enumerate() {
         let path = format!("quotas.policies[{index}]");
         once(&mut names, &policy.name, format!("{path}.name"))?;
+        if !has_catalog && !policy.tiers.is_empty() {
+            let problem = Problem::Missing("names tiers, which the catalog gives, but there is no `catalog`");
+            return Err(ConfigError::new(format!("{path}.tiers"), problem));
+        }
         policies.push(self::policy(policy, &path)?);
     }
     Ok(Quotas {
@@ -44,6 +48,10 @@ fn policy(raw: raw::QuotaPolicy, path: &str) -> Parsed<QuotaPolicy> {
         let path = format!("{path}.overrides.{reference}");
         overrides.insert(owner(reference, &path)?, windows(&texts.0, &path)?);
     }
+    let mut tiers = BTreeMap::new();
+    for (tier, texts) in &raw.tiers {
+        tiers.insert(tier.clone(), windows(&texts.0, &format!("{path}.tiers.{tier}"))?);
+    }
     let mut cost = BTreeMap::new();
     for (name, units) in &raw.cost {
         let path = format!("{path}.cost.{name}");
@@ -59,6 +67,7 @@ fn policy(raw: raw::QuotaPolicy, path: &str) -> Parsed<QuotaPolicy> {
         },
         windows: windows(&raw.windows.0, &format!("{path}.windows"))?,
         overrides,
+        tiers,
         cost,
         name: raw.name,
     })

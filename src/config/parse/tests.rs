@@ -128,6 +128,15 @@ fn every_fault_names_its_path_what_was_found_and_what_is_allowed() {
         ("/shared_data", json!({"keys_zone": "a/b"}), "shared_data.keys_zone", "letters, digits and underscores"),
         ("/realm", json!("a\r\nb"), "realm", "printable ASCII"),
         ("/resource_metadata", json!("ftp://x"), "resource_metadata", "http or https"),
+        ("/catalog", json!({}), "catalog", "missing field `url`"),
+        ("/catalog", json!({"url": "backstage"}), "catalog.url", "an http or https URL"),
+        ("/catalog", json!({"url": "http://b/?x"}), "catalog.url", "without a query"),
+        ("/catalog", json!({"url": "http://b", "refresh_seconds": 1}), "catalog.refresh_seconds", "from 5 to 3600"),
+        ("/catalog", json!({"url": "http://b", "token": "a b"}), "catalog.token", "without spaces"),
+        ("/catalog", json!({"url": "http://b", "on_stale": "x"}), "catalog.on_stale", "`deny`, `allow`, `static`"),
+        ("/policy/rules/0/allow", json!(["catalog"]), "policy.rules[0].allow[0]", "there is no `catalog`"),
+        ("/issuers/0/groups", json!({"annotation": "keycloak.org/id"}), "issuers[0].groups.annotation", "no `catalog`"),
+        ("/quotas/policies/0/tiers", json!({"gold": ["6/1m"]}), "quotas.policies[0].tiers", "there is no `catalog`"),
     ];
     for (pointer, value, path, message) in cases {
         let error =
@@ -135,6 +144,49 @@ fn every_fault_names_its_path_what_was_found_and_what_is_allowed() {
         assert_eq!(error.path, path, "{error}");
         assert!(error.to_string().contains(message), "{error} should say {message}");
     }
+}
+
+#[test]
+fn with_a_catalog_entity_owner_and_rules_may_be_left_out() {
+    let with = |more: Value| {
+        let mut config = json!({"catalog": {"url": "http://backstage:7007/", "token": "hunter2"}});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        parse(&config)
+    };
+    let config = with(json!({})).unwrap();
+    let source = &config.catalog.as_ref().unwrap().source;
+    assert_eq!((source.backend.path.as_str(), source.backend.upstream.as_str()), ("", "backstage:7007"));
+    assert_eq!(
+        (config.policy.rules[0].name.as_str(), &config.policy.rules[0].allow),
+        ("catalog", &vec![Allow::Catalog])
+    );
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert!(with(json!({"policy": {"rules": [{"allow": ["owner"]}]}})).is_ok());
+
+    let on_static = json!({"url": "http://b", "on_stale": "static"});
+    let annotation = json!([{"issuer": "http://i", "audiences": ["a"], "groups": {"annotation": "acme.example/x"}}]);
+    let cases = [
+        (json!({"catalog": on_static}), "catalog.on_stale"),
+        (json!({"catalog": on_static, "entity": "api:x"}), "catalog.on_stale"),
+        (json!({"issuers": annotation}), "issuers[0].groups.annotation"),
+    ];
+    for (more, path) in cases {
+        assert_eq!(with(more.clone()).err().unwrap().path, path, "{more}");
+    }
+    assert!(with(json!({"catalog": on_static, "entity": "api:x", "consumers": ["a"]})).is_ok());
+}
+
+#[test]
+fn issuers_whose_groups_come_from_different_catalogs_do_not_share_tokens() {
+    let id = |url: &str, groups: Value| {
+        let config = json!({
+            "catalog": {"url": url}, "issuers": [{"issuer": "http://i", "audiences": ["a"], "groups": groups}]
+        });
+        parse(&config).unwrap().issuers[0].id
+    };
+    let by_annotation = json!({"annotation": "keycloak.org/id"});
+    assert_ne!(id("http://one", by_annotation.clone()), id("http://other", by_annotation));
+    assert_eq!(id("http://one", json!({})), id("http://other", json!({})));
 }
 
 #[test]

@@ -130,6 +130,7 @@ pub(in crate::config) struct Groups {
     pub namespace: String,
     pub entity_refs: bool,
     pub limit: Option<u64>,
+    pub annotation: Option<String>,
 }
 
 impl Default for Groups {
@@ -140,6 +141,7 @@ impl Default for Groups {
             namespace: "default".to_owned(),
             entity_refs: false,
             limit: None,
+            annotation: None,
         }
     }
 }

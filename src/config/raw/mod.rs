@@ -1,9 +1,11 @@
 //! Serde's mirror of the configuration text. Unknown fields are refused everywhere; meaning is checked in `parse`.
 
+mod catalog;
 mod engine;
 mod issuer;
 mod shape;
 
+pub(in crate::config) use catalog::{Catalog, OnStale};
 pub(in crate::config) use engine::{Engine, EngineFault, Synchronise};
 pub(in crate::config) use issuer::{AgedSecret, AudienceMatch, Claims, Fetch, Groups, Issuer, SubjectKind, Transform};
 pub(in crate::config) use shape::List;
@@ -16,7 +18,8 @@ use std::collections::BTreeMap;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Config {
-    pub entity: String,
+    pub entity: Option<String>,
+    pub catalog: Option<Catalog>,
     pub owner: Option<String>,
     #[serde(default)]
     pub consumers: List<String>,
@@ -24,7 +27,7 @@ pub(in crate::config) struct Config {
     pub credentials: Credentials,
     #[serde(default)]
     pub issuers: List<Issuer>,
-    pub policy: Policy,
+    pub policy: Option<Policy>,
     pub quotas: Option<Quotas>,
     #[serde(default)]
     pub tags: Tags,
@@ -71,14 +74,14 @@ pub(in crate::config) enum Preflight {
     Check,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Policy {
     #[serde(default)]
     pub mode: Mode,
     #[serde(default)]
     pub agents: Agents,
-    pub rules: List<Rule>,
+    pub rules: Option<List<Rule>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -148,6 +151,8 @@ pub(in crate::config) struct QuotaPolicy {
     pub windows: List<String>,
     #[serde(default)]
     pub overrides: BTreeMap<String, List<String>>,
+    #[serde(default)]
+    pub tiers: BTreeMap<String, List<String>>,
     #[serde(default)]
     pub cost: BTreeMap<String, u64>,
 }
@@ -222,10 +227,15 @@ impl Default for Metrics {
 pub(in crate::config) struct SharedData {
     pub keys_zone: String,
     pub quota_zone: String,
+    pub catalog_zone: String,
 }
 
 impl Default for SharedData {
     fn default() -> Self {
-        Self { keys_zone: "backstage_kong_keys".to_owned(), quota_zone: "backstage_kong_quota".to_owned() }
+        Self {
+            keys_zone: "backstage_kong_keys".to_owned(),
+            quota_zone: "backstage_kong_quota".to_owned(),
+            catalog_zone: "backstage_kong_catalog".to_owned(),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Whole requests through the core, without a proxy.
 
+mod catalog;
 mod engine;
 mod providers;
 mod rotation;

@@ -40,7 +40,7 @@ fn url(call: &Call) -> String {
 fn ticked(route: &Rc<Route>, around: &Around<'_>) -> Fetch {
     match tick(route, around).pop() {
         Some(Errand::Keys(fetch)) => fetch,
-        Some(Errand::Counts(_)) | None => panic!("fetches no keys"),
+        Some(Errand::Counts(_) | Errand::Catalog(_)) | None => panic!("fetches no keys"),
     }
 }
 

@@ -37,6 +37,7 @@ fn quotas(windows: &[(u32, u64)]) -> Quotas {
         per,
         windows,
         overrides: BTreeMap::new(),
+        tiers: BTreeMap::new(),
         cost: [("POST".to_owned(), 5), ("HEAD".to_owned(), 0)].into(),
     };
     let wide = vec![Window { limit: 40, length: Duration::from_secs(90) }];
@@ -64,7 +65,8 @@ impl Node {
 
     fn bill(&self, quotas: &Quotas, group: &str, method: &str) -> Bill {
         let (api, group) = (entity("api:default/payments"), entity(group));
-        let subjects = Subjects { entity: &api, group: Some(&group), principal: None };
+        let subjects =
+            Subjects { entity: &api, group: Some(&group), principal: None, tiers: crate::quota::Tiers::default() };
         Bill::new(quotas, "zone", &subjects, method, || KeySecret::obtain(&self.store, "zone")).unwrap()
     }
 
@@ -173,7 +175,7 @@ proptest! {
             let bill = node.bill(&quotas, group, method);
             let shared = node.exact(Some(&redis), &bill, now).unwrap().unwrap();
             let (api, group) = (entity("api:default/payments"), entity(group));
-            let subjects = Subjects { entity: &api, group: Some(&group), principal: None };
+            let subjects = Subjects { entity: &api, group: Some(&group), principal: None, tiers: crate::quota::Tiers::default() };
             let local = charge(&own, &quotas, "zone", &subjects, method, now, || KeySecret::obtain(&own, "zone"));
             prop_assert_eq!(&shared, &local);
             prop_assert_eq!(matches!(shared, Charge::Charged(_)), model.charge(&bill, now));

@@ -203,6 +203,7 @@ fn used(store: &MemoryStore, quotas: &Quotas, group: &str) -> Vec<u32> {
         per: policy.per,
         windows: policy.windows.clone(),
         overrides: BTreeMap::new(),
+        tiers: BTreeMap::new(),
         cost: [("GET".to_owned(), 0)].into(),
     });
     let free = super::quotas(free.collect());

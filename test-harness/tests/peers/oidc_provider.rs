@@ -28,8 +28,8 @@ pub(crate) fn issuer(realm: &str) -> String {
 fn run(port: u16) -> Process {
     assert!(Path::new(FOLDER).join("node_modules").is_dir(), "no peers; `make peers` installs them");
     let mut command = Command::new("node");
-    let (process, _) =
-        Process::start_telling_port(command.current_dir(FOLDER).args(["server.mjs", &port.to_string(), ORIGIN]));
+    let (process, [_]) =
+        Process::start_telling_ports(command.current_dir(FOLDER).args(["server.mjs", &port.to_string(), ORIGIN]));
     process
 }
 

@@ -13,12 +13,13 @@ impl Process {
         Self(command.stdin(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("start {program:?}: {error}")))
     }
 
-    /// One that prints the port it listens on as its first line.
-    pub(crate) fn start_telling_port(command: &mut Command) -> (Self, SocketAddr) {
+    /// One that prints the port it listens on as its first line, or several of them.
+    pub(crate) fn start_telling_ports<const N: usize>(command: &mut Command) -> (Self, [SocketAddr; N]) {
         let mut process = Self::start(command.stdout(Stdio::piped()));
-        let mut port = String::new();
-        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
-        (process, loopback(port.trim().parse().unwrap_or_else(|_| panic!("no port but {port:?}"))))
+        let mut line = String::new();
+        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ports: Vec<_> = line.split_whitespace().filter_map(|port| port.parse().ok()).map(loopback).collect();
+        (process, ports.try_into().unwrap_or_else(|_| panic!("no {N} ports but {line:?}")))
     }
 }
 

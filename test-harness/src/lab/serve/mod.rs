@@ -170,6 +170,7 @@ fn node(profile: Profile, filter: &str) -> Node {
             Zone::default_zone(MIB),
             Zone::named("backstage_kong_keys", 4 * MIB),
             Zone::named("backstage_kong_quota", 32 * MIB),
+            Zone::named("backstage_kong_catalog", 32 * MIB),
         ])
         .build()
 }

@@ -1,0 +1,89 @@
+//! A page of the catalog API's query: how it is asked for, and what it says.
+
+use crate::catalog::entity::Raw;
+use crate::catalog::{ACCESS, AGENTS, Entity, GROUP_IDS, KONG_SERVICE, QUOTA_TIER, SERVICE, WRITE_ACCESS};
+use crate::config::CatalogSource;
+use crate::http::Call;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+
+/// Largest page that is read, in bytes. Two thousand entities with a few relations each have a third of it.
+const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// Kinds of entities that can be behind a route, or consume one that is.
+const KINDS: [&str; 4] = ["api", "component", "resource", "system"];
+/// What is read of them.
+const FIELDS: &str = "kind,metadata.namespace,metadata.name,spec.lifecycle,relations";
+/// What is read of groups; their relations name every member, so they are read only where parents count.
+const GROUP_FIELDS: &str = "kind,metadata.namespace,metadata.name";
+
+/// What is asked for: first all groups, then all else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Query {
+    Groups,
+    Entities,
+}
+
+/// An answer.
+#[derive(Deserialize)]
+pub(super) struct Page {
+    items: Vec<Raw>,
+    #[serde(rename = "pageInfo", default)]
+    info: PageInfo,
+}
+
+#[derive(Deserialize, Default)]
+struct PageInfo {
+    #[serde(rename = "nextCursor")]
+    next: Option<String>,
+}
+
+impl Query {
+    /// Asks for the page at `cursor`, or the first one. The API wants `fields` and `limit` with every page.
+    pub(super) fn call(self, source: &CatalogSource, cursor: Option<&str>) -> Call {
+        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let mut path = format!(
+            "{}/api/catalog/entities/by-query?limit={}&fields={}",
+            source.backend.path,
+            source.page_size,
+            encode(&self.fields(source)),
+        );
+        match (cursor, self) {
+            (Some(cursor), _) => path.push_str(&format!("&cursor={}", encode(cursor))),
+            (None, Self::Groups) => path.push_str("&filter=kind%3Dgroup"),
+            (None, Self::Entities) => KINDS.iter().for_each(|kind| path.push_str(&format!("&filter=kind%3D{kind}"))),
+        }
+        let mut to = source.backend.clone();
+        to.path = path;
+        Call { authorization: source.authorization.clone(), ..to.get(source.timeout, MAX_PAGE_BYTES) }
+    }
+
+    fn fields(self, source: &CatalogSource) -> String {
+        let own = source.group_annotations.iter().map(String::as_str);
+        let (fields, annotations): (_, Vec<&str>) = match self {
+            Self::Groups => (GROUP_FIELDS, GROUP_IDS.into_iter().chain(own).chain([QUOTA_TIER]).collect()),
+            Self::Entities => (FIELDS, vec![SERVICE, KONG_SERVICE, ACCESS, WRITE_ACCESS, AGENTS, QUOTA_TIER]),
+        };
+        let mut fields = fields.to_owned();
+        for annotation in annotations {
+            fields.push_str(",metadata.annotations.");
+            fields.push_str(annotation);
+        }
+        if self == Self::Groups && source.parent_groups {
+            fields.push_str(",relations");
+        }
+        fields
+    }
+}
+
+impl Page {
+    /// Reads an answer's body; `None` for what is none, or is too large.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        (body.len() <= MAX_PAGE_BYTES).then(|| serde_json::from_slice(body).ok()).flatten()
+    }
+
+    /// Its entities, and where the next page begins. One whose reference breaks Backstage's own rules cannot be meant by
+    /// anything and is left out.
+    pub(super) fn into_parts(self) -> (impl Iterator<Item = Entity>, Option<String>) {
+        (self.items.into_iter().filter_map(|raw| Entity::try_from(raw).ok()), self.info.next)
+    }
+}

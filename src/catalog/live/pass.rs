@@ -1,0 +1,180 @@
+//! One reading of a catalog, page by page.
+
+use super::LiveCatalog;
+use super::page::{Page, Query};
+use crate::catalog::{Builder, Built};
+use crate::host::{SharedData, UnixMillis};
+use crate::http::{Call, Reply};
+use std::fmt;
+use std::rc::Rc;
+
+/// Most pages of one reading.
+const MAX_PAGES: u32 = 10_000;
+
+/// What a reading came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassResult {
+    /// A catalog, whether or not it has changed.
+    Fetched,
+    /// No answer.
+    NoAnswer,
+    /// The service token is not taken.
+    Unauthorized,
+    /// The service token may not read the catalog.
+    Forbidden,
+    /// Another status than 200.
+    Status(u16),
+    /// What is no page of a catalog, or no end of pages.
+    Unusable,
+    /// A catalog without an entity, which is also what a token without the permission to read gets; the last good one stays.
+    Empty,
+    /// A catalog that has lost more than half of its entities; it is believed when it says so again.
+    Doubtful,
+    /// Another worker reads: this one was too slow.
+    Overtaken,
+}
+
+impl PassResult {
+    /// The word for it in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fetched => "fetched",
+            Self::NoAnswer => "no_answer",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::Status(_) => "status",
+            Self::Unusable => "unusable",
+            Self::Empty => "empty",
+            Self::Doubtful => "doubtful",
+            Self::Overtaken => "overtaken",
+        }
+    }
+}
+
+impl fmt::Display for PassResult {
+    /// What an operator should know of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fetched => f.write_str("fetched"),
+            Self::NoAnswer => f.write_str("no answer within `catalog.timeout_ms`"),
+            Self::Unauthorized => f.write_str("Backstage does not take `catalog.token` (401)"),
+            Self::Forbidden => f.write_str("`catalog.token` may not read the catalog (403)"),
+            Self::Status(status) => write!(f, "the answer has status {status}"),
+            Self::Unusable => f.write_str("the answer is no page of a catalog, or is too large, or the pages do not end"),
+            Self::Empty => f.write_str(
+                "the catalog has no entity, or `catalog.token` lacks the permission catalog.entity.read; the last good one stays",
+            ),
+            Self::Doubtful => {
+                f.write_str("the catalog has lost more than half of its entities; it is believed when it says so again")
+            }
+            Self::Overtaken => f.write_str("another worker reads by now"),
+        }
+    }
+}
+
+/// Leave to read a catalog.
+pub struct Pass {
+    catalog: Rc<LiveCatalog>,
+    /// Tells this reading from others, in shared data.
+    id: u64,
+    begun: UnixMillis,
+    builder: Builder,
+    query: Query,
+    cursor: Option<String>,
+    pages: u32,
+}
+
+/// How a reading goes on.
+pub enum Progress {
+    /// Another page.
+    Next(Box<Pass>),
+    /// It is over.
+    Done(PassResult, Option<Summary>),
+}
+
+/// What was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Entities that can be called.
+    pub entities: usize,
+    /// Groups.
+    pub groups: usize,
+    /// Pages.
+    pub pages: u32,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
+    /// Whether anything has changed.
+    pub changed: bool,
+    /// What the catalog's authors should mend.
+    pub faults: Vec<crate::catalog::Fault>,
+}
+
+impl Pass {
+    pub(super) fn new(catalog: Rc<LiveCatalog>, id: u64, begun: UnixMillis) -> Box<Self> {
+        let source = catalog.source();
+        let builder = Builder::new(source.system_consumers, &source.group_annotations);
+        Box::new(Self { catalog, id, begun, builder, query: Query::Groups, cursor: None, pages: 0 })
+    }
+
+    /// The catalog that is read.
+    pub fn catalog(&self) -> &Rc<LiveCatalog> {
+        &self.catalog
+    }
+
+    /// What to ask now.
+    pub fn call(&self) -> Call {
+        self.query.call(self.catalog.source(), self.cursor.as_deref())
+    }
+
+    /// Takes the answer, `None` where none came. What comes of it in the end is told to every worker of the node.
+    pub fn answered(mut self: Box<Self>, store: &dyn SharedData, now: UnixMillis, reply: Option<&Reply>) -> Progress {
+        let page = match page(reply) {
+            Ok(page) => page,
+            Err(fault) => return self.failed(store, now, fault),
+        };
+        let (entities, next) = page.into_parts();
+        entities.for_each(|entity| self.builder.add(&entity));
+        self.pages += 1;
+        if self.pages > MAX_PAGES || (next.is_some() && next == self.cursor) {
+            return self.failed(store, now, PassResult::Unusable);
+        }
+        match (&next, self.query) {
+            (None, Query::Entities) => return self.finished(store, now),
+            (None, Query::Groups) => self.query = Query::Entities,
+            (Some(_), _) => {}
+        }
+        self.cursor = next;
+        if self.catalog.renew(store, now, self.id) {
+            return Progress::Next(self);
+        }
+        Progress::Done(PassResult::Overtaken, None)
+    }
+
+    fn failed(self, store: &dyn SharedData, now: UnixMillis, fault: PassResult) -> Progress {
+        self.catalog.settle_failure(store, now, fault);
+        Progress::Done(fault, None)
+    }
+
+    fn finished(self, store: &dyn SharedData, now: UnixMillis) -> Progress {
+        let Self { catalog, begun, builder, pages, .. } = self;
+        let Built { index, entities, groups, faults } = builder.finish();
+        let doubt = catalog.doubt(&index, entities);
+        if let Some(doubt) = doubt {
+            catalog.settle_failure(store, now, doubt);
+            return Progress::Done(doubt, None);
+        }
+        let changed = catalog.settle(store, now, begun, index, (entities, groups));
+        let millis = u64::try_from(now.since(begun).as_millis()).unwrap_or(u64::MAX);
+        Progress::Done(PassResult::Fetched, Some(Summary { entities, groups, pages, millis, changed, faults }))
+    }
+}
+
+fn page(reply: Option<&Reply>) -> Result<Page, PassResult> {
+    let reply = reply.ok_or(PassResult::NoAnswer)?;
+    match reply.status {
+        200 => Page::read(&reply.body).ok_or(PassResult::Unusable),
+        401 => Err(PassResult::Unauthorized),
+        403 => Err(PassResult::Forbidden),
+        status => Err(PassResult::Status(status)),
+    }
+}

@@ -1,0 +1,53 @@
+//! `catalog`.
+
+use super::shape::{List, Secret};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Catalog {
+    pub url: String,
+    pub upstream: Option<String>,
+    pub token: Option<Secret>,
+    #[serde(default = "minute")]
+    pub refresh_seconds: u64,
+    #[serde(default = "five_thousand")]
+    pub timeout_ms: u64,
+    #[serde(default = "five_hundred")]
+    pub page_size: u64,
+    #[serde(default = "hour")]
+    pub max_stale_seconds: u64,
+    #[serde(default)]
+    pub on_stale: OnStale,
+    #[serde(default)]
+    pub system_consumers: bool,
+    #[serde(default)]
+    pub parent_groups: bool,
+    #[serde(default)]
+    pub group_annotations: List<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum OnStale {
+    #[default]
+    Deny,
+    Allow,
+    Static,
+}
+
+fn minute() -> u64 {
+    60
+}
+
+fn hour() -> u64 {
+    3_600
+}
+
+fn five_hundred() -> u64 {
+    500
+}
+
+fn five_thousand() -> u64 {
+    5_000
+}

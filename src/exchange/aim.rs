@@ -1,0 +1,184 @@
+//! Request → the entity that it is about, by the route's configuration or by the catalog.
+
+use super::identify::identify;
+use super::report::Report;
+use super::request::Request;
+use super::upkeep::pass_answered;
+use super::{Around, Effect, Exchange, Route, State, admit, deny};
+use crate::catalog::Index;
+use crate::catalog::live::{Availability, LiveCatalog, Pass};
+use crate::config::{Catalog, Config, Mode, OnStale};
+use crate::denial::Denial;
+use crate::entity::EntityRef;
+use crate::host::RequestHeaders;
+use crate::http::Reply;
+use crate::ownership::{Callee, NoEntity, Word, entity_behind};
+use crate::worker::Worker;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Most routes that one chain remembers the entities of.
+const MAX_KNOWN: usize = 1000;
+
+/// A route's use of a catalog.
+pub(super) struct RouteCatalog {
+    live: Rc<LiveCatalog>,
+    max_stale: Duration,
+    on_stale: OnStale,
+    known: RefCell<KnownCallees>,
+}
+
+/// Callees by the service and the route of their requests, as one version of the catalog has them.
+#[derive(Default)]
+struct KnownCallees {
+    version: Option<u128>,
+    callees: HashMap<Option<Behind>, Result<Rc<Callee>, NoEntity>>,
+}
+
+/// What a request tells of the entity behind it where the configuration does not.
+type Behind = (Option<String>, Option<String>);
+
+impl RouteCatalog {
+    pub(super) fn new(catalog: &Catalog, config: &Config, worker: &Worker) -> Self {
+        let live = worker.catalogs.get(&config.zones.catalog, &catalog.source);
+        Self { live, max_stale: catalog.max_stale, on_stale: catalog.on_stale, known: RefCell::default() }
+    }
+
+    fn callee(
+        &self,
+        route: &Route,
+        availability: &Availability,
+        request: &Request,
+        headers: &dyn RequestHeaders,
+    ) -> Result<Rc<Callee>, NoEntity> {
+        let index = match availability {
+            Availability::Fresh(index) => index,
+            Availability::Stale(index) => return self.without(route, Some(index), headers),
+            Availability::Unread => return self.without(route, None, headers),
+        };
+        let named = route.config.entity.as_ref();
+        let behind = if named.is_some() { None } else { Some((headers.service(), request.route.clone())) };
+        let mut known = self.known.borrow_mut();
+        if known.version != Some(index.entities.version()) {
+            *known = KnownCallees { version: Some(index.entities.version()), ..KnownCallees::default() };
+        }
+        if let Some(callee) = known.callees.get(&behind) {
+            return callee.clone();
+        }
+        let entity = named.map_or_else(|| entity_behind(index, headers), |entity| Ok(entity.clone()));
+        let callee = entity.map(|entity| Rc::new(in_catalog(index, entity)));
+        if known.callees.len() < MAX_KNOWN {
+            known.callees.insert(behind, callee.clone());
+        }
+        callee
+    }
+
+    /// The callee where the catalog is too old or was never read. An index that is too old still tells which entity is behind
+    /// a service.
+    fn without(
+        &self,
+        route: &Route,
+        stale: Option<&Index>,
+        headers: &dyn RequestHeaders,
+    ) -> Result<Rc<Callee>, NoEntity> {
+        let word = match (self.on_stale, stale) {
+            (OnStale::Static, _) => return route.callee.clone().ok_or(NoEntity::CatalogUnread),
+            (OnStale::Allow, _) => Word::Open,
+            (OnStale::Deny, Some(_)) => Word::CatalogStale,
+            (OnStale::Deny, None) => Word::CatalogUnread,
+        };
+        let entity = match (&route.config.entity, stale) {
+            (Some(entity), _) => entity.clone(),
+            (None, Some(index)) => entity_behind(index, headers)?,
+            (None, None) => return Err(NoEntity::CatalogUnread),
+        };
+        Ok(Rc::new(Callee::bare(entity, word)))
+    }
+
+    /// The index that a caller's groups are looked up in.
+    fn groups(&self, availability: Availability) -> Option<Rc<Index>> {
+        match availability {
+            Availability::Fresh(index) => Some(index),
+            Availability::Stale(index) => (self.on_stale != OnStale::Deny).then_some(index),
+            Availability::Unread => None,
+        }
+    }
+}
+
+fn in_catalog(index: &Index, entity: EntityRef) -> Callee {
+    match index.entity(&entity) {
+        Some(entry) => Callee::in_catalog(entity, entry),
+        None => Callee::bare(entity, Word::NotInCatalog),
+    }
+}
+
+/// A request that reads the catalog because nobody else does.
+pub(super) struct AwaitingCatalog {
+    route: Rc<Route>,
+    request: Request,
+    pass: Box<Pass>,
+}
+
+pub(super) fn aim(
+    route: &Rc<Route>,
+    request: Request,
+    around: &Around<'_>,
+    headers: &dyn RequestHeaders,
+) -> (Exchange, Effect) {
+    let Some(catalog) = &route.catalog else {
+        return identify(route, Request { callee: route.callee.clone(), ..request }, around, headers);
+    };
+    let availability = catalog.live.availability(around.store, around.now, catalog.max_stale);
+    match catalog.live.request(around.store, around.now) {
+        Some(pass) => AwaitingCatalog { route: route.clone(), request, pass }.ask(),
+        None => aimed(route, catalog, availability, request, around, headers),
+    }
+}
+
+fn aimed(
+    route: &Rc<Route>,
+    catalog: &RouteCatalog,
+    availability: Availability,
+    request: Request,
+    around: &Around<'_>,
+    headers: &dyn RequestHeaders,
+) -> (Exchange, Effect) {
+    match catalog.callee(route, &availability, &request, headers) {
+        Ok(callee) => {
+            let request = Request { callee: Some(callee), catalog: catalog.groups(availability), ..request };
+            identify(route, request, around, headers)
+        }
+        Err(why) => match route.config.policy.mode {
+            Mode::Enforce => deny(Report::new(route, request), Denial::NoEntity(why), around),
+            Mode::Shadow => {
+                let mut report = Report::new(route, request);
+                report.note_shadow(Denial::NoEntity(why));
+                admit::pass_untagged(route, report.allowed(around), headers)
+            }
+        },
+    }
+}
+
+impl AwaitingCatalog {
+    fn ask(self) -> (Exchange, Effect) {
+        let call = self.pass.call();
+        (Exchange(State::AwaitingCatalog(Box::new(self))), Effect::Dispatch(call))
+    }
+
+    pub(super) fn answered(
+        self,
+        around: &Around<'_>,
+        headers: &dyn RequestHeaders,
+        reply: Option<&Reply>,
+    ) -> (Exchange, Effect) {
+        let Self { route, request, pass } = self;
+        if let Some(pass) = pass_answered(pass, around, reply) {
+            return Self { route, request, pass }.ask();
+        }
+        let Some(catalog) = &route.catalog else { return identify(&route, request, around, headers) };
+        let availability = catalog.live.availability(around.store, around.now, catalog.max_stale);
+        aimed(&route, catalog, availability, request, around, headers)
+    }
+}

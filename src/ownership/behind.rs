@@ -1,0 +1,62 @@
+//! A route that names no entity → the entity behind it.
+
+use crate::catalog::{Index, Service, entity_of_tag};
+use crate::entity::EntityRef;
+use crate::host::RequestHeaders;
+use crate::policy::PolicyDenial;
+
+/// Why no entity is known to be behind a route.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoEntity {
+    /// The catalog has none for the service.
+    #[error(
+        "no entity of the catalog is behind the service {0:?}: none has its name in `backstage-kong/service` or \
+             `kong-manager/service-name`, and neither route nor service has a tag `backstage-entity:<kind>:<name>`"
+    )]
+    Unknown(String),
+    /// The catalog has several for the service.
+    #[error("several entities of the catalog say that they are behind the service {0:?}")]
+    Ambiguous(String),
+    /// The gateway does not tell the service.
+    #[error("the gateway does not tell the name of the service behind the route")]
+    NoService,
+    /// The catalog was never read.
+    #[error("the catalog was never read, and it alone says which entity is behind the route")]
+    CatalogUnread,
+}
+
+impl NoEntity {
+    /// The word for it in the audit trail and in metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) | Self::NoService => "entity_unknown",
+            Self::Ambiguous(_) => "entity_ambiguous",
+            Self::CatalogUnread => "catalog_unavailable",
+        }
+    }
+
+    /// What a client is told of it.
+    pub fn denial(&self) -> PolicyDenial {
+        match self {
+            Self::Unknown(_) | Self::NoService | Self::Ambiguous(_) => PolicyDenial::EntityUnknown,
+            Self::CatalogUnread => PolicyDenial::CatalogUnavailable,
+        }
+    }
+}
+
+/// The entity behind the route of a request: the one that a tag of the route names, or of its service, or the one whose
+/// annotation names the service.
+///
+/// # Errors
+/// Why there is none.
+pub fn entity_behind(index: &Index, headers: &dyn RequestHeaders) -> Result<EntityRef, NoEntity> {
+    if let Some(entity) = headers.tags().iter().find_map(|tag| entity_of_tag(tag)) {
+        return Ok(entity);
+    }
+    let service = headers.service().ok_or(NoEntity::NoService)?;
+    match index.service(&service) {
+        Service::Entity(entity) => Ok(entity),
+        Service::Ambiguous => Err(NoEntity::Ambiguous(service)),
+        Service::Unknown => Err(NoEntity::Unknown(service)),
+    }
+}
