@@ -1,5 +1,6 @@
 //! Arguments, and the command that they name.
 
+use crate::check::CheckArgs;
 use crate::generate::GenerateArgs;
 use crate::out::{self, Ending};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -32,7 +33,9 @@ enum Color {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write Kong configuration out of a catalog.
-    Generate(GenerateArgs),
+    Generate(Box<GenerateArgs>),
+    /// Find what is wrong with configurations, and with annotations in a catalog.
+    Check(CheckArgs),
     /// Print completions for a shell.
     #[command(after_help = "Examples:\n  backstage-kong completions bash > /etc/bash_completion.d/backstage-kong\n  \
                             backstage-kong completions zsh > ~/.zfunc/_backstage-kong")]
@@ -58,6 +61,7 @@ impl Command {
     fn run(self) -> anyhow::Result<Ending> {
         match self {
             Self::Generate(args) => args.run(),
+            Self::Check(args) => args.run(),
             Self::Completions { shell } => completions(shell),
         }
     }

@@ -3,6 +3,7 @@
 pub mod annotations;
 pub mod app;
 pub mod catalog;
+pub mod check;
 pub mod finding;
 pub mod generate;
 pub mod input;

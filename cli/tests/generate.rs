@@ -374,7 +374,7 @@ fn static_ownership_writes_out_what_the_filter_would_ask() {
         *config,
         json!({
             "entity": "api:default/x", "owner": "group:default/g", "consumers": ["group:default/h", "user:default/ada"],
-            "issuers": [{"issuer": "https://a", "audiences": ["x"], "groups": {"table": {"1": "group:default/g", "2": "group:default/other"}}}],
+            "issuers": [{"issuer": "https://a", "audiences": ["x"], "groups": {"transform": null, "table": {"1": "group:default/g", "2": "group:default/other"}}}],
             "policy": {"agents": "read_only", "mode": "shadow", "rules": [
                 {"name": "health", "paths": ["/x/health"], "allow": ["anyone"]}, {"name": "catalog", "allow": ["owner", "consumer"]}]},
             "quotas": {"policies": [

@@ -12,9 +12,9 @@ pub struct CatalogArgs {
     /// Files of the catalog: names, patterns such as 'catalog/**/*.yaml', or folders, whose catalog-info.yaml files are read.
     /// `Location` entities are followed where they name files.
     #[arg(long = "catalog", value_name = "FILES", num_args = 1..)]
-    files: Vec<String>,
+    catalog_files: Vec<String>,
     /// The base URL of a Backstage backend, whose catalog is read in place of files.
-    #[arg(long, value_name = "URL", conflicts_with = "files")]
+    #[arg(long, value_name = "URL", conflicts_with = "catalog_files")]
     backstage: Option<String>,
     /// The environment variable that has the token for it: one of `backend.auth.externalAccess` that may read the catalog.
     #[arg(long, value_name = "NAME", default_value = "BACKSTAGE_TOKEN")]
@@ -30,7 +30,7 @@ pub struct CatalogArgs {
 impl CatalogArgs {
     /// Whether a catalog is named at all.
     pub fn is_given(&self) -> bool {
-        !self.files.is_empty() || self.backstage.is_some()
+        !self.catalog_files.is_empty() || self.backstage.is_some()
     }
 
     /// Reads it. The definitions of the entities that `wants_definition` says are fetched too.
@@ -44,10 +44,10 @@ impl CatalogArgs {
                 let settings = live::Settings { url, token_env: &self.token_env, page_size: self.page_size, timeout };
                 live::read(&settings, wants_definition)
             }
-            None if self.files.is_empty() => {
+            None if self.catalog_files.is_empty() => {
                 bail!("no catalog is given; name its files with --catalog, or --backstage URL")
             }
-            None => files::read(&self.files),
+            None => files::read(&self.catalog_files),
         }
     }
 }

@@ -151,6 +151,8 @@ impl Configurations<'_> {
                 }
             }
             groups.insert("table".into(), Value::Mapping(table));
+            // What no group's annotation is means no group, with the catalog too.
+            groups.insert("transform".into(), Value::Null);
         }
         issuers
     }
@@ -238,7 +240,7 @@ fn words(entry: &Entry, method: &str) -> Vec<Value> {
             Allow::Consumer => words.push("consumer".into()),
             Allow::Entity(entity) => words.push(entity.as_str().into()),
             // Annotations have no words for these.
-            Allow::Claims(_) => {}
+            Allow::Claims(_) | Allow::Catalog => {}
         }
     }
     words

@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What a run said, and how it ended.
 #[derive(Debug)]
@@ -44,10 +45,11 @@ pub fn run_with(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Run
 pub struct Folder(pub PathBuf);
 
 impl Folder {
-    /// A folder under a name that no other test uses.
+    /// A folder of its own.
     pub fn new(name: &str, files: &[(&str, &str)]) -> Self {
-        let folder = Self(std::env::temp_dir().join(format!("backstage-kong-{name}-{}", std::process::id())));
-        let _ = std::fs::remove_dir_all(&folder.0);
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let (process, next) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let folder = Self(std::env::temp_dir().join(format!("backstage-kong-{name}-{process}-{next}")));
         std::fs::create_dir_all(&folder.0).unwrap();
         files.iter().for_each(|(file, text)| folder.write(file, text));
         folder
