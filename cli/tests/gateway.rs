@@ -63,8 +63,15 @@ const TABLE: &str = r#"
 async fn on_the_generated_file(args: &[&str], table: &str) {
     let folder = Folder::new("gateway", &[]);
     let (catalog, template) = (root().join("examples/catalog/all.yaml"), root().join("examples/catalog/filter.yaml"));
-    let base =
-        ["generate", "--catalog", catalog.to_str().unwrap(), "--template", template.to_str().unwrap(), "--output", "kong.yml"];
+    let base = [
+        "generate",
+        "--catalog",
+        catalog.to_str().unwrap(),
+        "--template",
+        template.to_str().unwrap(),
+        "--output",
+        "kong.yml",
+    ];
     let run = folder.run(&[&base[..], args].concat());
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
 

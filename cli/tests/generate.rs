@@ -404,3 +404,87 @@ fn usage_and_files_that_are_not_there_end_with_2() {
         assert!(run.stderr.contains(expected), "{args:?}: {}", run.stderr);
     }
 }
+
+#[test]
+fn live_ownership_names_the_entity_and_leaves_the_rest_to_the_catalog() {
+    let catalog = api(
+        "x",
+        "{backstage-kong/upstream: 'http://x', backstage-kong/paths: /x, backstage-kong/access: anyone, backstage-kong/quota-tier: high}",
+        "{owner: g}",
+    );
+    let issuers = "issuers: [{issuer: 'https://a', audiences: [x], groups: {annotation: acme/id}}]\n";
+    let quotas = "quotas: {policies: [{name: q, per: group, windows: [1/1m], tiers: {high: [9/1m]}}]}\n";
+    let source = |rest: &str| format!("catalog: {{url: 'https://b', group_annotations: [acme/id]{rest}}}\n");
+    for (template, expected) in [
+        (format!("{}{issuers}{quotas}", source("")), json!({})),
+        (format!("{}{issuers}{quotas}policy: {{agents: allow}}\n", source("")), json!({"policy": {"agents": "allow"}})),
+        (
+            format!(
+                "{}{issuers}{quotas}policy: {{rules: [{{name: health, paths: [/h], allow: [anyone]}}]}}\n",
+                source("")
+            ),
+            json!({"policy": {"rules": [{"name": "health", "paths": ["/h"], "allow": ["anyone"]}, {"name": "catalog", "allow": ["catalog"]}]}}),
+        ),
+        (format!("{}{issuers}{quotas}", source(", on_stale: static")), json!({"owner": "group:default/g"})),
+    ] {
+        let run = generated("live-ownership", &catalog, &template, &["--ownership", "live"]);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{template}");
+        let mut config = yaml(&run.stdout)["services"][0]["filter_chains"][0]["filters"][0]["config"].clone();
+        let members = config.as_object_mut().unwrap();
+        let written: Value = yaml(&template);
+        for same in ["catalog", "issuers", "quotas"] {
+            assert_eq!(members.remove(same).unwrap(), written[same], "{same}");
+        }
+        assert_eq!(members.remove("entity").unwrap(), "api:default/x");
+        assert_eq!(config, expected);
+    }
+    let run = generated("live-without", &catalog, TEMPLATE, &["--ownership", "live"]);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr.contains("t.yaml:1: error: has no `catalog`, where the filter would learn who owns what (add it"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn consumers_mirror_users_groups_and_roles() {
+    let catalog = "\
+kind: Group
+metadata: {name: area, namespace: org, annotations: {acme/role: 'top'}}
+spec: {children: [team]}
+---
+kind: Group
+metadata: {name: team, namespace: org, annotations: {acme/role: 'arn:aws:iam::1:role/a, arn:aws:iam::1:role/b'}}
+---
+kind: User
+metadata: {name: Ada, annotations: {acme/role: 'own'}}
+spec: {memberOf: [org/team, gone]}
+";
+    let all = ["--consumers", "--consumer-groups", "--role-annotation", "acme/role"];
+    let run = generated("consumers", catalog, TEMPLATE, &all);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    let kong = yaml(&run.stdout);
+    let ada = &kong["consumers"][0];
+    assert_eq!(
+        *ada,
+        json!({
+            "username": "user:default/ada", "custom_id": "user:default/ada",
+            "tags": ["managed-by:backstage-kong", "backstage-entity:user:default:ada"],
+            "acls": [
+                {"group": "group:default/gone", "tags": ["managed-by:backstage-kong", "backstage-entity:group:default:gone"]},
+                {"group": "group:org/team", "tags": ["managed-by:backstage-kong", "backstage-entity:group:org:team"]},
+                {"group": "arn:aws:iam::1:role/a", "tags": ["managed-by:backstage-kong", "backstage-entity:group:org:team"]},
+                {"group": "arn:aws:iam::1:role/b", "tags": ["managed-by:backstage-kong", "backstage-entity:group:org:team"]},
+                {"group": "own", "tags": ["managed-by:backstage-kong", "backstage-entity:user:default:ada"]},
+            ],
+            "groups": [{"name": "org.team"}],
+        })
+    );
+    assert_eq!(kong["consumer_groups"][0]["name"], "org.area");
+    let parents = format!("{TEMPLATE}catalog: {{url: 'https://b', parent_groups: true}}\n");
+    let run = generated("parents", catalog, &parents, &["--consumers", "--ownership", "live"]);
+    let groups: Vec<_> =
+        yaml(&run.stdout)["consumers"][0]["acls"].as_array().unwrap().iter().map(|acl| acl["group"].clone()).collect();
+    assert_eq!(groups, ["group:default/gone", "group:org/area", "group:org/team"]);
+}

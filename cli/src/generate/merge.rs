@@ -264,3 +264,6 @@ pub(super) fn whole(sections: &[Section]) -> String {
 pub(super) fn is_blank(root: &[Node]) -> bool {
     root.iter().all(|document| matches!(document.value, Value::Null))
 }
+
+#[cfg(test)]
+mod tests;
