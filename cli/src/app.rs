@@ -1,5 +1,6 @@
 //! Arguments, and the command that they name.
 
+use crate::explain::{self, ExplainArgs};
 use crate::out::{self, Ending};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Color {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say what comes of a request and why, step by step.
+    Explain(Box<ExplainArgs>),
     /// Print completions for a shell.
     #[command(after_help = "Examples:\n  backstage-kong completions bash > /etc/bash_completion.d/backstage-kong\n  \
                             backstage-kong completions zsh > ~/.zfunc/_backstage-kong")]
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
 impl Command {
     fn run(self) -> anyhow::Result<Ending> {
         match self {
+            Self::Explain(args) => explain::run(&args),
             Self::Completions { shell } => completions(shell),
         }
     }
