@@ -2,6 +2,7 @@
 
 use crate::explain::{self, ExplainArgs};
 use crate::out::{self, Ending};
+use crate::token::{self, TokenCommand};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -30,9 +31,13 @@ enum Color {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, once")]
 enum Command {
     /// Say what comes of a request and why, step by step.
-    Explain(Box<ExplainArgs>),
+    Explain(ExplainArgs),
+    /// Make keys and tokens for development.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Print completions for a shell.
     #[command(after_help = "Examples:\n  backstage-kong completions bash > /etc/bash_completion.d/backstage-kong\n  \
                             backstage-kong completions zsh > ~/.zfunc/_backstage-kong")]
@@ -58,6 +63,7 @@ impl Command {
     fn run(self) -> anyhow::Result<Ending> {
         match self {
             Self::Explain(args) => explain::run(&args),
+            Self::Token(command) => token::run(&command),
             Self::Completions { shell } => completions(shell),
         }
     }

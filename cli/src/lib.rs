@@ -4,3 +4,4 @@ pub mod app;
 pub mod explain;
 pub mod input;
 pub mod out;
+pub mod token;
