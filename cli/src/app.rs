@@ -31,7 +31,6 @@ enum Color {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, once")]
 enum Command {
     /// Say what comes of a request and why, step by step.
     Explain(ExplainArgs),

@@ -144,6 +144,7 @@ impl Gateway {
                 let seen = Seen { request: &request, site };
                 let mut calls = Noted::new(calls);
                 let (exchange, effect) = run(route, &around, &seen, &mut calls);
+                explanation.verdict = verdict::of(&exchange, effect);
                 steps::fill(
                     &mut explanation,
                     &steps::Run {
@@ -156,7 +157,6 @@ impl Gateway {
                     },
                 );
                 explanation.calls.clone_from(&calls.traces);
-                explanation.verdict = verdict::of(&exchange, effect);
             }
         }
         explanation

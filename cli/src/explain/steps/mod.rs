@@ -39,7 +39,10 @@ pub(super) fn fill(explanation: &mut Explanation, run: &Run<'_>) {
     if matches!(findings.denial, Some(Denial::NoEntity(_))) {
         return;
     }
-    let (credential, found) = token::credential(run);
+    let (mut credential, found) = token::credential(run);
+    if run.assumed {
+        (credential.found, credential.bytes) = ("made of the claims".to_owned(), None);
+    }
     explanation.credential = Some(credential);
     if let Some(found) = &found {
         explanation.token = Some(token::token(run, &findings, found));
@@ -55,7 +58,11 @@ pub(super) fn fill(explanation: &mut Explanation, run: &Run<'_>) {
     };
     if let Some(callee) = findings.callee.filter(|_| is_decided) {
         explanation.policy = Some(policy::policy(run, &findings, callee));
-        explanation.quota = quota::quota(run, &findings, callee);
+        // What the rules deny is charged to nobody.
+        let is_charged = !matches!(findings.denial, Some(Denial::Policy(_))) || explanation.verdict.shadow;
+        if is_charged {
+            explanation.quota = quota::quota(run, &findings, callee);
+        }
     }
 }
 
