@@ -4,12 +4,13 @@
 //! missing scope, which is only ever found after the signature has held.
 
 use crate::entity::EntityRef;
-use crate::identity::{CredentialError, TokenError};
+use crate::identity::{CredentialError, Spender, Spent, TokenError};
 use crate::ownership::NoEntity;
 use crate::policy::PolicyDenial;
 use crate::quota::engine::EngineError;
 use crate::quota::{self, StoreFault, WindowState};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 /// Problem type of the RateLimit header draft (§ "Problem Types").
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
@@ -23,12 +24,14 @@ pub enum Denial {
     Credential(CredentialError),
     /// The token does not hold.
     Token(TokenError),
+    /// Too many tokens that do not hold have come, so that this one is not looked at.
+    VerificationsSpent(Spent),
     /// The issuer's keys are not to be had.
     KeysUnavailable {
         /// Whether there were some, which are too old by now.
         had_keys: bool,
         /// When to try again.
-        retry_after_seconds: u32,
+        retry_after: Duration,
     },
     /// The rules deny.
     Policy(PolicyDenial),
@@ -89,6 +92,8 @@ impl Denial {
         match self {
             Self::Credential(error) => error.name(),
             Self::Token(error) => error.name(),
+            Self::VerificationsSpent(Spent { by: Spender::Address, .. }) => "verification_rate",
+            Self::VerificationsSpent(Spent { by: Spender::Worker, .. }) => "verification_busy",
             Self::KeysUnavailable { had_keys: true, .. } => "keys_stale",
             Self::KeysUnavailable { had_keys: false, .. } => "keys_unavailable",
             Self::Policy(denial) => denial.name(),
@@ -108,7 +113,11 @@ impl Denial {
             Self::NoEntity(why) => Some(why.to_string()),
             Self::QuotaStore(fault) => Some(fault.to_string()),
             Self::QuotaEngine(error) => Some(error.to_string()),
-            Self::KeysUnavailable { .. } | Self::Policy(_) | Self::QuotaExhausted { .. } | Self::Configuration => None,
+            Self::VerificationsSpent(_)
+            | Self::KeysUnavailable { .. }
+            | Self::Policy(_)
+            | Self::QuotaExhausted { .. }
+            | Self::Configuration => None,
         }
     }
 
@@ -149,6 +158,17 @@ impl Denial {
                 Some(Some("insufficient_scope")),
             ),
             Self::Token(_) => TOKEN,
+            Self::VerificationsSpent(Spent { by: Spender::Address, .. }) => Public {
+                status: 429,
+                reason: "verification_rate",
+                title: "Too many access tokens that are not valid",
+                detail: "Too many tokens from your address were not valid. Try again after the time in Retry-After.",
+                challenge: None,
+            },
+            Self::VerificationsSpent(Spent { by: Spender::Worker, .. }) => unavailable(
+                "verification_busy",
+                "New tokens cannot be verified right now because too many have come that are not valid.",
+            ),
             Self::KeysUnavailable { .. } => unavailable(
                 "keys_unavailable",
                 "The token cannot be verified right now because the issuer's keys are not available.",
@@ -188,7 +208,8 @@ impl Denial {
 
     fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::KeysUnavailable { retry_after_seconds, .. } => Some(*retry_after_seconds),
+            Self::VerificationsSpent(spent) => Some(seconds(spent.retry_after)),
+            Self::KeysUnavailable { retry_after, .. } => Some(seconds(*retry_after)),
             Self::QuotaExhausted { states, .. } => Some(quota::fields::retry_after_seconds(states)),
             Self::QuotaStore(_)
             | Self::QuotaEngine(_)
@@ -220,6 +241,11 @@ impl Denial {
         }
         Value::Object(problem).to_string().into_bytes()
     }
+}
+
+/// Whole seconds, not none.
+fn seconds(span: Duration) -> u32 {
+    u32::try_from(span.as_millis().div_ceil(1000).max(1)).unwrap_or(u32::MAX)
 }
 
 fn invalid_request(detail: &'static str) -> Public {
@@ -288,7 +314,6 @@ mod tests {
     use super::*;
     use crate::config::Window;
     use std::collections::BTreeSet;
-    use std::time::Duration;
 
     fn states() -> Vec<WindowState> {
         let window = |limit, seconds| Window { limit, length: Duration::from_secs(seconds) };
@@ -308,6 +333,7 @@ mod tests {
 
     #[test]
     fn each_denial_has_its_status_reason_and_challenge() {
+        let spent = |by| Spent { by, retry_after: Duration::from_millis(40) };
         let exhausted = Denial::QuotaExhausted { states: states(), x_ratelimit: false };
         let cases = [
             (
@@ -318,7 +344,14 @@ mod tests {
             ),
             (Denial::Token(TokenError::Expired), 401, "invalid_token", Some("Bearer error=\"invalid_token\"")),
             (Denial::Token(TokenError::MissingScope("a b".into())), 403, "insufficient_scope", Some("scope=\"a b\"")),
-            (Denial::KeysUnavailable { had_keys: false, retry_after_seconds: 3 }, 503, "keys_unavailable", None),
+            (Denial::VerificationsSpent(spent(Spender::Address)), 429, "verification_rate", None),
+            (Denial::VerificationsSpent(spent(Spender::Worker)), 503, "verification_busy", None),
+            (
+                Denial::KeysUnavailable { had_keys: false, retry_after: Duration::from_secs(3) },
+                503,
+                "keys_unavailable",
+                None,
+            ),
             (Denial::Policy(PolicyDenial::CredentialsRequired), 401, "credentials_required", Some("Bearer")),
             (Denial::Policy(PolicyDenial::NotAllowed), 403, "not_allowed", None),
             (Denial::Policy(PolicyDenial::AmbiguousPath), 400, "ambiguous_path", None),

@@ -123,6 +123,12 @@ pub trait RequestHeaders {
     fn tags(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// The address of the client, where the host tells: of the far end of the connection, or of whom a proxy that the host
+    /// trusts names. A port may follow it.
+    fn client(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Shared data in memory with the semantics of one well-behaved node; for tests and for tools that run without a proxy.

@@ -5,7 +5,7 @@
 use crate::catalog::live::Catalogs;
 use crate::config::{Issuer, IssuerId};
 use crate::host::UnixMillis;
-use crate::identity::{Principal, TokenCache};
+use crate::identity::{Budgets, Principal, TokenCache};
 use crate::jose::KeyId;
 use crate::keyring::Keyring;
 use crate::quota::KeySecrets;
@@ -42,6 +42,8 @@ pub struct Worker {
     pub keyring: Keyring,
     /// Verified tokens.
     pub tokens: RefCell<TokenCache<Known>>,
+    /// What may be spent on tokens that do not hold.
+    pub budgets: Budgets,
     /// Metric series.
     pub telemetry: Telemetry,
     /// What keys the hashes in quota keys, by zone.

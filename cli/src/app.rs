@@ -1,8 +1,10 @@
 //! Arguments, and the command that they name.
 
 use crate::check::CheckArgs;
+use crate::explain::{self, ExplainArgs};
 use crate::generate::GenerateArgs;
 use crate::out::{self, Ending};
+use crate::token::{self, TokenCommand};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -36,6 +38,11 @@ enum Command {
     Generate(Box<GenerateArgs>),
     /// Find what is wrong with configurations, and with annotations in a catalog.
     Check(CheckArgs),
+    /// Say what comes of a request and why, step by step.
+    Explain(ExplainArgs),
+    /// Make keys and tokens for development.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Print completions for a shell.
     #[command(after_help = "Examples:\n  backstage-kong completions bash > /etc/bash_completion.d/backstage-kong\n  \
                             backstage-kong completions zsh > ~/.zfunc/_backstage-kong")]
@@ -62,6 +69,8 @@ impl Command {
         match self {
             Self::Generate(args) => args.run(),
             Self::Check(args) => args.run(),
+            Self::Explain(args) => explain::run(&args),
+            Self::Token(command) => token::run(&command),
             Self::Completions { shell } => completions(shell),
         }
     }

@@ -126,10 +126,10 @@ impl SigningKey {
     }
 
     /// A name that no other key has, and that says what it is for: `dev-`, the algorithm, and the beginning of the public key's
-    /// thumbprint (RFC 7638).
+    /// thumbprint (RFC 7638), in hexadecimal.
     pub fn kid(&self) -> String {
-        let thumbprint = encode(&Sha256::digest(self.members().to_string().as_bytes()));
-        let short = thumbprint.get(..12).unwrap_or_default();
+        let thumbprint = Sha256::digest(self.members().to_string().as_bytes());
+        let short: String = thumbprint.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         format!("dev-{}-{short}", self.algorithm().name().to_ascii_lowercase())
     }
 

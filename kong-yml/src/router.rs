@@ -32,12 +32,12 @@ pub enum Fit {
         /// Bytes.
         matched: usize,
     },
-    /// Its methods do not.
-    Method,
-    /// Its hosts do not.
-    Host,
     /// Its path does not.
     Path,
+    /// Its path does; its methods do not.
+    Method,
+    /// Its path and methods do; its hosts do not.
+    Host,
 }
 
 /// A route, by one of its paths, against a request.
@@ -112,18 +112,19 @@ impl Router {
 
 impl Candidate {
     fn fit(&self, request: RequestLine<'_>) -> Fit {
+        let matched = match &self.path {
+            PathMatch::Any => Some(0),
+            PathMatch::Prefix(prefix) => request.path.starts_with(prefix.as_str()).then_some(prefix.len()),
+            PathMatch::Regex(regex) => regex.find(request.path).map(|found| found.end()),
+        };
+        let Some(matched) = matched else { return Fit::Path };
         if !(self.methods.is_empty() || self.methods.iter().any(|method| method == request.method)) {
             return Fit::Method;
         }
         if !(self.hosts.is_empty() || self.hosts.iter().any(|host| host_fits(host, request.host))) {
             return Fit::Host;
         }
-        let matched = match &self.path {
-            PathMatch::Any => Some(0),
-            PathMatch::Prefix(prefix) => request.path.starts_with(prefix.as_str()).then_some(prefix.len()),
-            PathMatch::Regex(regex) => regex.find(request.path).map(|found| found.end()),
-        };
-        matched.map_or(Fit::Path, |matched| Fit::Fits { matched })
+        Fit::Fits { matched }
     }
 }
 

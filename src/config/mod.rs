@@ -11,6 +11,7 @@ mod parse;
 mod policy;
 mod quota;
 mod raw;
+mod verification;
 
 pub use catalog::{Catalog, CatalogSource, OnStale};
 pub use engine::{Breaker, Engine, EngineFault, Synchronise};
@@ -21,6 +22,7 @@ pub use issuer::{
 };
 pub use policy::{AgentAccess, Allow, Method, Mode, Policy, PrincipalKind, Rule};
 pub use quota::{Per, QuotaPolicy, Quotas, StoreFault, Window, WindowProblem};
+pub use verification::{Allowance, Verification};
 
 use crate::entity::EntityRef;
 use std::rc::Rc;
@@ -40,6 +42,8 @@ pub struct Config {
     pub credentials: Credentials,
     /// The issuers whose tokens are accepted here.
     pub issuers: Vec<Rc<Issuer>>,
+    /// What tokens that do not hold may cost.
+    pub verification: Verification,
     /// Who may do what.
     pub policy: Policy,
     /// How much of it; without it nothing is charged.

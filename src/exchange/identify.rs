@@ -3,7 +3,7 @@
 use super::report::Report;
 use super::request::Request;
 use super::userinfo::AwaitingUserinfo;
-use super::{Around, Effect, Exchange, Route, State, admit, deny, fetch_answered};
+use super::{Around, Effect, Exchange, Route, State, admit, deny, fetch_answered, verification};
 use crate::config::{Issuer, KeySource};
 use crate::denial::Denial;
 use crate::host::{RequestHeaders, UnixMillis};
@@ -32,6 +32,15 @@ enum Sought {
     Denied(Denial),
 }
 
+/// No key fits: the one finding that newer keys may change.
+const NO_KEY: Denial = Denial::Token(TokenError::NoKey);
+
+impl From<Result<Verified, Denial>> for Sought {
+    fn from(outcome: Result<Verified, Denial>) -> Self {
+        outcome.map_or_else(Self::Denied, Self::Verified)
+    }
+}
+
 pub(super) fn identify(
     route: &Rc<Route>,
     request: Request,
@@ -50,7 +59,7 @@ pub(super) fn identify(
         Ok(unverified) => unverified,
         Err(error) => return deny(Report::new(route, request), Denial::Token(error), around),
     };
-    match seek(route, &unverified, around) {
+    match seek(route, &unverified, around, headers) {
         Sought::Verified(verified) => welcome(route, request, token, verified, around, headers),
         Sought::Denied(denial) => deny(Report::new(route, request), denial, around),
         Sought::Fetch(fetch) => AwaitingKeys { route: route.clone(), request, token, unverified, fetch }.ask(),
@@ -76,10 +85,12 @@ impl AwaitingKeys {
         }
         let verified = match set.current(around.store, around.now) {
             None => Err(unavailable(&set, set.remote().fetch.cooldown, around)),
-            Some(keys) => unverified.verify(Keys::Set(&keys), around.now).map_err(|error| match error {
-                TokenError::NoKey if set.is_down() => unavailable(&set, set.remote().fetch.cooldown, around),
-                error => Denial::Token(error),
-            }),
+            Some(keys) => {
+                verification::verify(&route, &unverified, Keys::Set(&keys), around, headers).map_err(|denial| {
+                    let is_known = denial != NO_KEY || !set.is_down();
+                    if is_known { denial } else { unavailable(&set, set.remote().fetch.cooldown, around) }
+                })
+            }
         };
         match verified {
             Ok(verified) => welcome(&route, request, token, verified, around, headers),
@@ -107,32 +118,36 @@ fn groups_version(request: &Request) -> Option<u128> {
     request.catalog.as_ref().map(|catalog| catalog.groups.version())
 }
 
-fn seek(route: &Route, unverified: &Unverified, around: &Around<'_>) -> Sought {
+fn seek(route: &Route, unverified: &Unverified, around: &Around<'_>, headers: &dyn RequestHeaders) -> Sought {
     let issuer = unverified.issuer();
-    let outcome = match (&issuer.keys, route.key_set(issuer.id)) {
-        (KeySource::Inline(keys), _) => unverified.verify(Keys::Set(keys), around.now),
-        (KeySource::Secrets(secrets), _) => unverified.verify(Keys::Secrets(secrets), around.now),
-        (KeySource::Remote(_), Some(set)) => return seek_remote(set, unverified, around),
+    let verify = |keys: Keys<'_>| verification::verify(route, unverified, keys, around, headers);
+    match (&issuer.keys, route.key_set(issuer.id)) {
+        (KeySource::Inline(keys), _) => verify(Keys::Set(keys)).into(),
+        (KeySource::Secrets(secrets), _) => verify(Keys::Secrets(secrets)).into(),
+        (KeySource::Remote(_), Some(set)) => seek_remote(set, &|keys| verify(Keys::Set(keys)), around),
         // A remote issuer has its set from the day the route was made; without one, no key fits.
-        (KeySource::Remote(_), None) => Err(TokenError::NoKey),
-    };
-    outcome.map_or_else(|error| Sought::Denied(Denial::Token(error)), Sought::Verified)
+        (KeySource::Remote(_), None) => Sought::Denied(NO_KEY),
+    }
 }
 
-fn seek_remote(set: &Rc<RemoteKeySet>, unverified: &Unverified, around: &Around<'_>) -> Sought {
-    let verify = |keys: &KeySet| unverified.verify(Keys::Set(keys), around.now);
+fn seek_remote(
+    set: &Rc<RemoteKeySet>,
+    verify: &dyn Fn(&KeySet) -> Result<Verified, Denial>,
+    around: &Around<'_>,
+) -> Sought {
+    let is_found = |outcome: &Result<Verified, Denial>| !matches!(outcome, Err(NO_KEY));
     let known = set.current(around.store, around.now);
     if !set.is_overdue(around.now)
-        && let Some(outcome) = known.as_deref().map(verify).filter(|outcome| !matches!(outcome, Err(TokenError::NoKey)))
+        && let Some(outcome) = known.as_deref().map(verify).filter(is_found)
     {
-        return outcome.map_or_else(|error| Sought::Denied(Denial::Token(error)), Sought::Verified);
+        return outcome.into();
     }
     // What this worker does not know may be known to another: a set, a key, a fetch that runs.
     let newest = set.newest(around.store, around.now);
     let outcome = newest.as_deref().map(verify);
     let want = match &outcome {
         None => Want::NoKeys,
-        Some(Err(TokenError::NoKey)) => Want::UnknownKey,
+        Some(Err(NO_KEY)) => Want::UnknownKey,
         Some(_) => Want::Refresh,
     };
     if want != Want::Refresh || set.is_overdue(around.now) {
@@ -145,17 +160,11 @@ fn seek_remote(set: &Rc<RemoteKeySet>, unverified: &Unverified, around: &Around<
             (Err(_), Want::UnknownKey | Want::Refresh) => {}
         }
     }
-    outcome
-        .unwrap_or(Err(TokenError::NoKey))
-        .map_or_else(|error| Sought::Denied(Denial::Token(error)), Sought::Verified)
+    outcome.unwrap_or(Err(NO_KEY)).into()
 }
 
 fn unavailable(set: &RemoteKeySet, retry_after: Duration, around: &Around<'_>) -> Denial {
-    let seconds = retry_after.as_millis().div_ceil(1000).max(1);
-    Denial::KeysUnavailable {
-        had_keys: set.age(around.now).is_some(),
-        retry_after_seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
-    }
+    Denial::KeysUnavailable { had_keys: set.age(around.now).is_some(), retry_after }
 }
 
 /// A token has held. Its groups may have to be asked for; then its caller is remembered until the token ends.
@@ -171,7 +180,10 @@ fn welcome(
     let issuer = verified.issuer.clone();
     let principal = match ownership::principal(verified, request.catalog.as_deref()) {
         Ok(principal) => principal,
-        Err(error) => return deny(Report::new(route, request), Denial::Token(error), around),
+        Err(error) => {
+            let denial = verification::in_vain(route, error, around, headers);
+            return deny(Report::new(route, request), denial, around);
+        }
     };
     let needs_catalog = issuer.groups.needs_catalog();
     let groups_by = if needs_catalog { GroupsBy::Catalog(groups_version(&request)) } else { GroupsBy::Token };

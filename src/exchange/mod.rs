@@ -19,6 +19,7 @@ mod rotation;
 mod route;
 mod upkeep;
 mod userinfo;
+mod verification;
 
 pub use findings::Findings;
 pub use route::Route;

@@ -3,6 +3,7 @@
 use super::aim::RouteCatalog;
 use super::upkeep::KEYS;
 use crate::config::{Config, Issuer, IssuerId, KeySource};
+use crate::identity::Budget;
 use crate::keyring::RemoteKeySet;
 use crate::ownership::Callee;
 use crate::quota::engine::EngineState;
@@ -17,6 +18,8 @@ pub struct Route {
     pub(super) issuer_ids: Vec<IssuerId>,
     /// The remote key set of each issuer, in their order; `None` where keys are in the configuration.
     key_sets: Vec<Option<Rc<RemoteKeySet>>>,
+    /// What may be spent on tokens that do not hold; routes with the same settings share it.
+    pub(super) budget: Rc<Budget>,
     /// The engine that counts its quotas for a cluster.
     pub(super) engine: Option<Rc<EngineState>>,
     /// What its configuration says of the entity behind it, where it names one.
@@ -50,7 +53,13 @@ impl Route {
         let catalog = config.catalog.as_ref().map(|catalog| RouteCatalog::new(catalog, &config, worker));
         let tick = interval.or((has_keys || catalog.is_some()).then_some(KEYS));
         let callee = Callee::configured(&config).map(Rc::new);
-        Rc::new(Self { config, issuer_ids, key_sets, engine, callee, catalog, tick })
+        let budget = worker.budgets.get(config.verification);
+        Rc::new(Self { config, issuer_ids, key_sets, budget, engine, callee, catalog, tick })
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// How often something is to be done beside requests, if anything is: for catalogs, for keys that a provider serves or

@@ -2,9 +2,8 @@
 
 use super::identify::Newcomer;
 use super::report::Report;
-use super::{Around, Effect, Exchange, State, deny};
+use super::{Around, Effect, Exchange, State, deny, verification};
 use crate::config::{Issuer, PrincipalKind, Userinfo};
-use crate::denial::Denial;
 use crate::host::RequestHeaders;
 use crate::http::{Call, Reply};
 use crate::identity::claims::{Claims, Names};
@@ -50,11 +49,8 @@ impl AwaitingUserinfo {
         match told {
             Told::Groups(groups) => newcomer.known.principal.groups = groups,
             Told::Refused => {
-                return deny(
-                    Report::new(&newcomer.route, newcomer.request),
-                    Denial::Token(TokenError::RefusedByIssuer),
-                    around,
-                );
+                let denial = verification::in_vain(&newcomer.route, TokenError::RefusedByIssuer, around, headers);
+                return deny(Report::new(&newcomer.route, newcomer.request), denial, around);
             }
             Told::Nothing => {
                 log::warn!("userinfo of issuer {} did not tell the groups of a token", newcomer.issuer.issuer);

@@ -176,4 +176,10 @@ impl RequestHeaders for Headers {
         }
         [["kong", "router", "route"], ["kong", "router", "service"]].iter().flat_map(|path| tags(path)).collect()
     }
+
+    /// Kong reads nginx's `$remote_addr`, which `trusted_ips` and `real_ip_header` act on; Envoy adds the port, and has
+    /// looked at `x-forwarded-for` as its `xff_num_trusted_hops` says.
+    fn client(&self) -> Option<String> {
+        String::from_utf8(property(&["source", "address"])?).ok()
+    }
 }

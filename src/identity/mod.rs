@@ -1,5 +1,6 @@
 //! Who is calling: where the token is, whether it holds, and whom it names.
 
+mod budget;
 mod cache;
 mod check;
 pub mod claims;
@@ -9,10 +10,11 @@ mod kind;
 mod principal;
 mod verify;
 
+pub use budget::{Address, Budget, Budgets, Spender, Spent};
 pub use cache::TokenCache;
 pub use check::Check;
 pub use credentials::{Found, find_credential};
 pub use error::{CredentialError, TokenError};
 pub use kind::{KindBy, agent, client, kind, kind_by};
 pub use principal::{Groups, GroupsUnknown, Principal};
-pub use verify::{Keys, Unverified, Verified};
+pub use verify::{Attempt, Keys, Unverified, Verified};

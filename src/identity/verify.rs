@@ -4,10 +4,9 @@ use super::claims::{Claims, Names};
 use super::{TokenError, client};
 use crate::config::{Algorithm, Audiences, Issuer, Secret};
 use crate::host::UnixMillis;
-use crate::jose::{KeyId, KeySet, MAX_KID, verify_hmac};
+use crate::jose::{Key, KeyId, KeySet, MAX_KID, verify_hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jwt_compact::UntrustedToken;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::rc::Rc;
@@ -15,10 +14,14 @@ use std::rc::Rc;
 /// Longest header part, in bytes.
 const MAX_HEADER: usize = 4096;
 
-/// Header parameters that change what a token means (RFC 7515 §4.1.11, RFC 7797 §3). All that name keys or certificates
-/// (`jwk`, `jku`, `x5u`, `x5c`) are left unread.
-#[derive(Debug, Clone, Deserialize)]
-struct Critical {
+/// The header. `crit`, `b64` and `enc` change what a token means (RFC 7515 §4.1.11, RFC 7797 §3). All that name keys or
+/// certificates (`jwk`, `jku`, `x5u`, `x5c`) are left unread.
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    typ: Option<String>,
+    cty: Option<String>,
     crit: Option<IgnoredAny>,
     b64: Option<IgnoredAny>,
     #[serde(rename = "enc")]
@@ -57,37 +60,49 @@ pub enum Keys<'a> {
     Secrets(&'a [Secret]),
 }
 
+/// A token and the keys that it may have been signed with.
+pub struct Attempt<'a> {
+    token: &'a Unverified,
+    candidates: Candidates<'a>,
+}
+
+enum Candidates<'a> {
+    Keys(Vec<&'a Key>),
+    Secrets(Vec<&'a Secret>),
+}
+
 impl Unverified {
     /// Checks all that needs no key.
     ///
     /// # Errors
     /// The first check that fails, in order of cost.
     pub fn parse(token: &str, issuers: &[Rc<Issuer>], now: UnixMillis) -> Result<Self, TokenError> {
-        let (message, header) = split(token)?;
-        let parsed = UntrustedToken::<Critical>::try_from(token)
-            .map_err(|_| TokenError::Malformed("the header or an encoding does not parse"))?;
-        let critical = &parsed.header().other_fields;
-        if critical.crit.is_some() || critical.b64.is_some() || critical.encryption.is_some() {
-            return Err(TokenError::Critical);
-        }
-        let kid = parsed.header().key_id.clone();
-        if header.len() > MAX_HEADER || kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
+        let Parts { message, header, payload, signature } = split(token)?;
+        if header.len() > MAX_HEADER {
             return Err(TokenError::Malformed("the header or its kid is too long"));
         }
-        let payload = message.get(header.len() + 1..).unwrap_or_default();
-        let payload =
-            URL_SAFE_NO_PAD.decode(payload).map_err(|_| TokenError::Malformed("the payload is not base64url"))?;
-        let claims = Claims::parse(&payload)?;
+        let header: Header = serde_json::from_slice(&decode(header, "the header is not base64url")?)
+            .map_err(|_| TokenError::Malformed("the header does not parse"))?;
+        if header.crit.is_some() || header.b64.is_some() || header.encryption.is_some() {
+            return Err(TokenError::Critical);
+        }
+        if header.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
+            return Err(TokenError::Malformed("the header or its kid is too long"));
+        }
+        if header.cty.is_some_and(|content| !content.eq_ignore_ascii_case("json")) {
+            return Err(TokenError::Malformed("its content is said to be something else than JSON"));
+        }
+        let signature = decode(signature, "the signature is not base64url")?;
+        let claims = Claims::parse(&decode(payload, "the payload is not base64url")?)?;
         let issuer = claims.member("iss").and_then(|iss| issuers.iter().find(|issuer| *iss == issuer.issuer.as_str()));
         let issuer = issuer.ok_or(TokenError::UnknownIssuer)?.clone();
-        let algorithm = Algorithm::from_name(parsed.algorithm()).filter(|name| issuer.algorithms.contains(name));
+        let algorithm = Algorithm::from_name(&header.alg).filter(|name| issuer.algorithms.contains(name));
         let algorithm = algorithm.ok_or(TokenError::AlgorithmNotAllowed)?;
-        check_type(&issuer, parsed.header().token_type.as_deref())?;
+        check_type(&issuer, header.typ.as_deref())?;
         let expires = check_times(&issuer, &claims, now)?;
         check_audience(&issuer, &claims)?;
         check_claims(&issuer, &claims)?;
-        let signature = parsed.signature_bytes().to_vec();
-        Ok(Self { issuer, algorithm, kid, claims, expires, message: message.to_owned(), signature })
+        Ok(Self { issuer, algorithm, kid: header.kid, claims, expires, message: message.to_owned(), signature })
     }
 
     /// Who the token says issued it.
@@ -95,58 +110,84 @@ impl Unverified {
         &self.issuer
     }
 
-    /// The algorithm that it says it was signed with, one that the issuer may use.
-    pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
+    /// The keys that the token may have been signed with; to look for them is cheap, to try them is not.
+    ///
+    /// # Errors
+    /// [`TokenError::NoKey`] where no key fits, so that newer keys may be fetched and asked.
+    pub fn attempt<'a>(&'a self, keys: Keys<'a>, now: UnixMillis) -> Result<Attempt<'a>, TokenError> {
+        let candidates = match keys {
+            Keys::Set(set) => Candidates::Keys(set.candidates(self.kid.as_deref(), self.algorithm, now).collect()),
+            Keys::Secrets(secrets) => {
+                let named = |secret: &&Secret| secret.kid.is_none() || self.kid.is_none() || secret.kid == self.kid;
+                Candidates::Secrets(secrets.iter().filter(named).filter(|secret| secret.life.is_on(now)).collect())
+            }
+        };
+        let attempt = Attempt { token: self, candidates };
+        if attempt.signatures() == 0 { Err(TokenError::NoKey) } else { Ok(attempt) }
     }
+}
 
-    /// The key that it says it was signed with.
-    pub fn kid(&self) -> Option<&str> {
-        self.kid.as_deref()
+impl Attempt<'_> {
+    /// How many signatures have to be looked at to know that the token does not hold.
+    pub fn signatures(&self) -> u32 {
+        let count = match &self.candidates {
+            Candidates::Keys(keys) => keys.len(),
+            Candidates::Secrets(secrets) => secrets.len(),
+        };
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     /// Verifies the signature, then the scopes: that a scope is missing is for holders of a valid token to know.
     ///
     /// # Errors
-    /// [`TokenError::NoKey`] where no key fits, so that newer keys may be fetched and asked; else what does not hold.
-    pub fn verify(&self, keys: Keys<'_>, now: UnixMillis) -> Result<Verified, TokenError> {
-        let message = self.message.as_bytes();
-        let (key, life) = match keys {
-            Keys::Set(set) => {
-                let mut candidates = set.candidates(self.kid.as_deref(), self.algorithm, now).peekable();
-                candidates.peek().ok_or(TokenError::NoKey)?;
-                let key = candidates.find(|key| key.verify(self.algorithm, message, &self.signature));
-                key.map(|key| (key.id(), key.life())).ok_or(TokenError::BadSignature)?
+    /// What does not hold.
+    pub fn verify(&self) -> Result<Verified, TokenError> {
+        let Unverified { issuer, algorithm, claims, expires, message, signature, .. } = self.token;
+        let message = message.as_bytes();
+        let (key, life) = match &self.candidates {
+            Candidates::Keys(keys) => {
+                let key = keys.iter().find(|key| key.verify(*algorithm, message, signature));
+                key.map(|key| (key.id(), key.life()))
             }
-            Keys::Secrets(secrets) => {
-                let named = |secret: &&Secret| secret.kid.is_none() || self.kid.is_none() || secret.kid == self.kid;
-                let mut candidates = secrets.iter().filter(named).filter(|secret| secret.life.is_on(now)).peekable();
-                candidates.peek().ok_or(TokenError::NoKey)?;
-                let holds = |secret: &&Secret| verify_hmac(self.algorithm, &secret.bytes, message, &self.signature);
-                let secret = candidates.find(holds).ok_or(TokenError::BadSignature)?;
-                (KeyId([0; 16]), secret.life)
+            Candidates::Secrets(secrets) => {
+                let holds = |secret: &&&Secret| verify_hmac(*algorithm, &secret.bytes, message, signature);
+                secrets.iter().find(holds).map(|secret| (KeyId([0; 16]), secret.life))
             }
-        };
-        let expires = life.not_after.map_or(self.expires, |end| end.min(self.expires));
-        if let Some(missing) = self.issuer.required_scopes.iter().find(|scope| !self.claims.has_scope(scope)) {
+        }
+        .ok_or(TokenError::BadSignature)?;
+        let expires = life.not_after.map_or(*expires, |end| end.min(*expires));
+        if let Some(missing) = issuer.required_scopes.iter().find(|scope| !claims.has_scope(scope)) {
             return Err(TokenError::MissingScope(missing.clone()));
         }
-        Ok(Verified { issuer: self.issuer.clone(), claims: self.claims.clone(), expires, key })
+        Ok(Verified { issuer: issuer.clone(), claims: claims.clone(), expires, key })
     }
 }
 
-/// The signed part and the header part of a compact JWS: three parts, none empty.
-fn split(token: &str) -> Result<(&str, &str), TokenError> {
-    let mut parts = token.split('.');
-    match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(header), Some(payload), Some(signature), None)
-            if !header.is_empty() && !payload.is_empty() && !signature.is_empty() =>
-        {
-            let message = token.get(..header.len() + 1 + payload.len()).unwrap_or_default();
-            Ok((message, header))
-        }
-        _ => Err(TokenError::Malformed("it does not have three parts")),
-    }
+/// The parts of a compact JWS.
+struct Parts<'a> {
+    /// What is signed: header and payload.
+    message: &'a str,
+    header: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+}
+
+/// Three parts, none empty.
+fn split(token: &str) -> Result<Parts<'_>, TokenError> {
+    let parts = token.rsplit_once('.').and_then(|(message, signature)| {
+        let (header, payload) = message.split_once('.')?;
+        Some(Parts { message, header, payload, signature })
+    });
+    let is_whole = |parts: &Parts<'_>| {
+        let Parts { header, payload, signature, .. } = parts;
+        !header.is_empty() && !payload.is_empty() && !payload.contains('.') && !signature.is_empty()
+    };
+    parts.filter(is_whole).ok_or(TokenError::Malformed("it does not have three parts"))
+}
+
+/// Each part has one encoding: other alphabets, padding and bits left over are refused.
+fn decode(part: &str, fault: &'static str) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed(fault))
 }
 
 /// `application/` may be left out and case does not count (RFC 7515 §4.1.9).

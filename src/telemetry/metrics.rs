@@ -163,6 +163,12 @@ impl Telemetry {
         self.add(host, "token_cache", &[("result", if hit { "hit" } else { "miss" })], 1);
     }
 
+    /// `verifications`: tokens not seen before, by what became of looking at their signature: `held`, `failed`,
+    /// `address_spent`, `worker_spent`.
+    pub fn verification(&self, host: &dyn Metrics, result: &str) {
+        self.add(host, "verifications", &[("result", result)], 1);
+    }
+
     /// `engine_calls`: what became of requests to the quota engine, and of pushes to it, by result.
     pub fn engine_call(&self, host: &dyn Metrics, result: &str) {
         self.add(host, "engine_calls", &[("result", result)], 1);

@@ -31,6 +31,14 @@ pub struct Catalog {
 }
 
 impl Catalog {
+    /// The catalog of the files that patterns name, and of those that their `Location` entities name.
+    ///
+    /// # Errors
+    /// A pattern that is none or fits no file, or a file that cannot be read. What is wrong inside of files are findings.
+    pub fn of_files(patterns: &[String]) -> anyhow::Result<Self> {
+        files::read(patterns)
+    }
+
     /// The index that the filter would have of it.
     pub fn build(&self, system_consumers: bool, group_annotations: &[String]) -> Built {
         let mut builder = Builder::new(system_consumers, group_annotations);

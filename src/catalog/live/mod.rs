@@ -29,6 +29,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const LEASE_SLACK: Duration = Duration::from_secs(2);
 /// Attempts to write the head before another worker is taken to be at it.
 const ROUNDS: usize = 4;
+/// How long a request reads, for its own sake.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a due reading may wait before ticks are taken not to run.
 const TICKS_GRACE: Duration = Duration::from_secs(30);
 /// First and longest pause after failures.
@@ -141,22 +143,23 @@ impl LiveCatalog {
             let head = &state.held.record;
             (state.index.is_none() || head.refresh_at <= now.after(period).0) && head.retry_at <= now.0
         };
-        is_due.then(|| self.lead(store, now)).flatten()
+        is_due.then(|| self.lead(store, now, None)).flatten()
     }
 
     /// Asks for leave to read it on behalf of a request, where nothing was ever read, or where it has been due for long and no tick
-    /// came. The request then waits.
+    /// came. The request then waits, for [`PATIENCE`] and not longer.
     pub fn request(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis) -> Option<Box<Pass>> {
         let is_needed = {
             let state = self.state.borrow();
             let head = &state.held.record;
             let untried = UnixMillis(head.refresh_at.max(head.retry_at)).after(TICKS_GRACE);
-            (state.index.is_none() && head.retry_at <= now.0) || (state.index.is_some() && now >= untried)
+            let is_unread = state.index.is_none() && head.retry_at <= now.0;
+            !head.too_long && (is_unread || (state.index.is_some() && now >= untried))
         };
-        is_needed.then(|| self.lead(store, now)).flatten()
+        is_needed.then(|| self.lead(store, now, Some(PATIENCE))).flatten()
     }
 
-    fn lead(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis) -> Option<Box<Pass>> {
+    fn lead(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis, patience: Option<Duration>) -> Option<Box<Pass>> {
         let mut id = 0;
         let leads = self.change(store, now, |head| {
             if head.leased_until > now.0 {
@@ -167,7 +170,7 @@ impl LiveCatalog {
             id = head.reading;
             true
         });
-        leads.then(|| Pass::new(self.clone(), id, now))
+        leads.then(|| Pass::new(self.clone(), id, now, patience))
     }
 
     /// Keeps the lease of a reading for another page; false where another worker reads by now.
@@ -180,6 +183,18 @@ impl LiveCatalog {
             }
             is_ours
         })
+    }
+
+    /// Leaves a reading to the ticks that a request began and that takes too long.
+    fn give_up(&self, store: &dyn SharedData, now: UnixMillis, id: u64) {
+        self.look_at_head(store, now);
+        self.change(store, now, |head| {
+            let is_ours = head.reading == id;
+            if is_ours {
+                (head.leased_until, head.too_long) = (0, true);
+            }
+            is_ours
+        });
     }
 
     fn lease_end(&self, now: UnixMillis) -> u64 {
@@ -227,6 +242,7 @@ impl LiveCatalog {
         let written = self.write_sections(store, &index, in_force.as_ref(), had_none);
         self.change(store, now, |head| {
             (head.leased_until, head.failures, head.retry_at, head.doubted) = (0, 0, 0, None);
+            head.too_long = false;
             (head.refresh_at, head.entities, head.groups) = (refresh_at.0, entities, groups);
             // Where the sections could not be written, others go on by what they have, as old as that is.
             if let Some(sections) = &written {

@@ -7,6 +7,7 @@ use crate::host::{SharedData, UnixMillis};
 use crate::http::{Call, Reply};
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Most pages of one reading.
 const MAX_PAGES: u32 = 10_000;
@@ -32,6 +33,8 @@ pub enum PassResult {
     Doubtful,
     /// Another worker reads: this one was too slow.
     Overtaken,
+    /// It takes longer than a request can wait; ticks go on with it.
+    LeftToTicks,
 }
 
 impl PassResult {
@@ -47,6 +50,7 @@ impl PassResult {
             Self::Empty => "empty",
             Self::Doubtful => "doubtful",
             Self::Overtaken => "overtaken",
+            Self::LeftToTicks => "left_to_ticks",
         }
     }
 }
@@ -68,6 +72,7 @@ impl fmt::Display for PassResult {
                 f.write_str("the catalog has lost more than half of its entities; it is believed when it says so again")
             }
             Self::Overtaken => f.write_str("another worker reads by now"),
+            Self::LeftToTicks => f.write_str("reading it takes longer than a request can wait; it goes on beside requests"),
         }
     }
 }
@@ -78,6 +83,8 @@ pub struct Pass {
     /// Tells this reading from others, in shared data.
     id: u64,
     begun: UnixMillis,
+    /// How long whoever began it can wait.
+    patience: Option<Duration>,
     builder: Builder,
     query: Query,
     cursor: Option<String>,
@@ -110,10 +117,10 @@ pub struct Summary {
 }
 
 impl Pass {
-    pub(super) fn new(catalog: Rc<LiveCatalog>, id: u64, begun: UnixMillis) -> Box<Self> {
+    pub(super) fn new(catalog: Rc<LiveCatalog>, id: u64, begun: UnixMillis, patience: Option<Duration>) -> Box<Self> {
         let source = catalog.source();
         let builder = Builder::new(source.system_consumers, &source.group_annotations);
-        Box::new(Self { catalog, id, begun, builder, query: Query::Groups, cursor: None, pages: 0 })
+        Box::new(Self { catalog, id, begun, patience, builder, query: Query::Groups, cursor: None, pages: 0 })
     }
 
     /// The catalog that is read.
@@ -144,6 +151,10 @@ impl Pass {
             (Some(_), _) => {}
         }
         self.cursor = next;
+        if self.patience.is_some_and(|patience| now.since(self.begun) > patience) {
+            self.catalog.give_up(store, now, self.id);
+            return Progress::Done(PassResult::LeftToTicks, None);
+        }
         if self.catalog.renew(store, now, self.id) {
             return Progress::Next(self);
         }

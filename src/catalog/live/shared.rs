@@ -35,6 +35,8 @@ pub(super) struct Head {
     pub groups: usize,
     /// The sections of entities and of groups.
     pub sections: Option<[Place; 2]>,
+    /// Whether a request gave up reading it because that took too long, so that requests leave it to ticks.
+    pub too_long: bool,
     /// The version of the entities of a catalog that shrank so much that it is read again before it is believed.
     pub doubted: Option<String>,
 }

@@ -247,6 +247,28 @@ fn a_request_reads_where_nothing_was_ever_read_or_no_tick_comes() {
 }
 
 #[test]
+fn a_request_does_not_read_for_longer_than_it_can_wait() {
+    let (store, catalog) = (MemoryStore::default(), live());
+    let large = Backstage { apis: 300, owner: "a" };
+    let (mut pass, mut now) = (catalog.request(&store, NOW).unwrap(), NOW);
+    let result = loop {
+        now = now.after(Duration::from_secs(1));
+        let reply = large.answer(&pass.call());
+        match pass.answered(&store, now, Some(&reply)) {
+            Progress::Next(next) => pass = next,
+            Progress::Done(result, _) => break result,
+        }
+    };
+    assert_eq!((result, now), (PassResult::LeftToTicks, at(6)));
+    for worker in [&catalog, &live()] {
+        assert_eq!(owner(worker, &store, at(7), "a1"), "unread");
+        assert!(worker.request(&store, at(7)).is_none());
+    }
+    large.read(tick(&catalog, &store, at(7)).unwrap(), &store, at(40));
+    assert_eq!(owner(&catalog, &store, at(40), "a299"), "a");
+}
+
+#[test]
 fn what_shared_data_forgets_is_kept_and_written_again() {
     let (store, one) = (MemoryStore::default(), live());
     Backstage { apis: 25, owner: "a" }.read(tick(&one, &store, NOW).unwrap(), &store, NOW);

@@ -7,6 +7,7 @@ mod keys;
 mod policy;
 mod preset;
 mod quota;
+mod verification;
 
 use super::error::{ConfigError, Problem};
 use super::{Audit, Catalog, Config, ConsumerHeaders, Credentials, OnStale, Tags, Zones, raw};
@@ -44,6 +45,7 @@ impl Config {
             owner,
             consumers,
             credentials: credentials(raw.credentials)?,
+            verification: verification::verification(&raw.verification)?,
             tags: tags(&raw.tags),
             audit: audit(&raw.audit)?,
             metrics: raw.metrics.enabled,

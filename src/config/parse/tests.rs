@@ -124,6 +124,13 @@ fn every_fault_names_its_path_what_was_found_and_what_is_allowed() {
         ("/quotas/policies/0/cost", json!({"post": 5}), "quotas.policies[0].cost.post", "upper case"),
         ("/credentials", json!({"header": "a b"}), "credentials.header", "a header name"),
         ("/credentials", json!({"max_token_bytes": 10}), "credentials.max_token_bytes", "from 256 to 65536"),
+        ("/verification", json!({"per_second": 0}), "verification.per_second", "is 0; it must be from 1 to 100000"),
+        (
+            "/verification",
+            json!({"per_address": {"burst": 100_001}}),
+            "verification.per_address.burst",
+            "must be from 1 to 100000",
+        ),
         ("/audit", json!({"sample_allows": 1.5}), "audit.sample_allows", "from 0 to 1"),
         ("/shared_data", json!({"keys_zone": "a/b"}), "shared_data.keys_zone", "letters, digits and underscores"),
         ("/realm", json!("a\r\nb"), "realm", "printable ASCII"),

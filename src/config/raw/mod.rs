@@ -4,11 +4,13 @@ mod catalog;
 mod engine;
 mod issuer;
 mod shape;
+mod verification;
 
 pub(in crate::config) use catalog::{Catalog, OnStale};
 pub(in crate::config) use engine::{Engine, EngineFault, Synchronise};
 pub(in crate::config) use issuer::{AgedSecret, AudienceMatch, Claims, Fetch, Groups, Issuer, SubjectKind, Transform};
 pub(in crate::config) use shape::List;
+pub(in crate::config) use verification::Verification;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -27,6 +29,8 @@ pub(in crate::config) struct Config {
     pub credentials: Credentials,
     #[serde(default)]
     pub issuers: List<Issuer>,
+    #[serde(default)]
+    pub verification: Verification,
     pub policy: Option<Policy>,
     pub quotas: Option<Quotas>,
     #[serde(default)]

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod engine;
+mod floods;
 mod providers;
 mod rotation;
 mod userinfo;
@@ -47,6 +48,9 @@ impl Metrics for Counts {
     }
 }
 
+/// Stands among headers for the client's address.
+const CLIENT: &str = ":client";
+
 struct Sent(Vec<(&'static str, String)>);
 
 impl RequestHeaders for Sent {
@@ -56,6 +60,10 @@ impl RequestHeaders for Sent {
 
     fn names(&self) -> Option<std::rc::Rc<[String]>> {
         Some(self.0.iter().map(|(name, _)| (*name).to_owned()).collect())
+    }
+
+    fn client(&self) -> Option<String> {
+        self.get(CLIENT).and_then(|address| String::from_utf8(address).ok())
     }
 }
 

@@ -54,19 +54,19 @@ const CASES: [Case; 8] = [
     Case {
         name: "new token, RS256",
         status: 200,
-        bounds: [(7_320_000, 84), (7_320_000, 16)],
+        bounds: [(7_270_000, 86), (7_270_000, 18)],
         given: || new_token(KeyKind::Rs256),
     },
     Case {
         name: "new token, ES256",
         status: 200,
-        bounds: [(12_600_000, 84), (12_600_000, 16)],
+        bounds: [(12_600_000, 86), (12_600_000, 18)],
         given: || new_token(KeyKind::Es256),
     },
     Case {
         name: "new token, EdDSA",
         status: 200,
-        bounds: [(2_400_000, 84), (2_400_000, 16)],
+        bounds: [(2_400_000, 86), (2_400_000, 18)],
         given: || new_token(KeyKind::EdDsa),
     },
     Case {

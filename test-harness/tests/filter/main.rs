@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
 
 mod cost;
+mod floods;
 mod keys;
 mod presets;
 mod quotas;

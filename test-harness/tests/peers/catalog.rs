@@ -273,6 +273,8 @@ async fn until_read(gateway: &Gateway, backstage: &Backstage, route: &str, owner
     backstage.upsert(owned("API", "payments", owner, json!({}), json!({}))).await;
     // It may first have to come round from a pause after failures.
     until(gateway, route, token, 200, Duration::from_secs(75)).await;
+    // Within a second the other workers know, too.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -302,7 +304,11 @@ async fn a_token_that_may_not_read_the_catalog_is_named_in_the_log_and_nobody_pa
         ("writer", "lacks the permission catalog.entity.read"),
     ] {
         assert_eq!(gateway.get(route, &payments).await.status, 503, "{route}");
-        assert!(gateway.log().contains(said), "{route}: {}", gateway.log());
+        let begin = Instant::now();
+        while !gateway.log().contains(said) {
+            assert!(begin.elapsed() < Duration::from_secs(10), "{route}: {}", gateway.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
     assert!(!gateway.log().contains("test-only-token"), "{}", gateway.log());
 }
@@ -346,6 +352,7 @@ async fn five_thousand_entities_and_every_page_boundary() {
         for (name, n, _) in &routes {
             let [owner, consumer, stranger] =
                 [n % 500, (n + 1) % 500, (n + 7) % 500].map(|g| token(&[&format!("g{g}")]));
+            // Pages of 31 take longer than a request can wait, so that a tick has to read them.
             until(&gateway, name, &owner, 200, Duration::from_secs(90)).await;
             until(&gateway, name, &stranger, 403, Duration::from_secs(3)).await;
             until(&gateway, name, &consumer, if *n < 1990 { 200 } else { 403 }, Duration::from_secs(3)).await;

@@ -1,0 +1,19 @@
+//! How much work is done for tokens that do not hold.
+
+/// What verifications that fail may cost a worker, and one client address of it; one unit is one signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Verification {
+    /// For all clients of the worker together.
+    pub worker: Allowance,
+    /// For each address.
+    pub address: Allowance,
+}
+
+/// What may be used at once, and what comes back with time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Allowance {
+    /// Units that come back each second.
+    pub per_second: u32,
+    /// Units that may be used at once.
+    pub burst: u32,
+}
