@@ -1,8 +1,12 @@
 //! What `generate` makes of the sample catalog works: our gateway runs on it, and requests get the answers that the catalog means.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
 
+#[path = "support/backstage.rs"]
+mod backstage;
 mod support;
 
+use backstage_kong_cli::catalog::Catalog;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use support::{Folder, root};
@@ -60,23 +64,51 @@ const TABLE: &str = r#"
     - {request: {path: /orders/1, token: payments-dev}, expect: {}}
 "#;
 
+/// `api:default/payments` has the paths of its OpenAPI definition; `products` is GraphQL, and has none.
+const PATHS: &str = r#"
+- group: paths
+  scenarios:
+  - {name: a path of the definition, request: {path: /payments/1, token: payments-dev}, expect: {}}
+  - {name: another with its method, request: {method: POST, path: /payments, token: payments-dev}, expect: {}}
+  - {name: HEAD goes with GET, request: {method: HEAD, path: /payments/1, token: payments-dev}, expect: {}}
+  - {name: the rules are the same, request: {path: /payments/1, token: search-dev}, expect: {status: 403}}
+  - {name: a method that is not defined, request: {method: PUT, path: /payments/1, token: payments-dev}, expect: {status: 404}}
+  - {name: a path that is not defined, request: {path: /payments/1/secrets, token: payments-dev}, expect: {status: 404}}
+  - {name: an API without OpenAPI has its prefix, request: {path: /products/1}, expect: {}}
+"#;
+
+/// The entities of the sample catalog as a Backstage serves them, with the relations that it makes.
+fn served() -> Vec<Value> {
+    let files = root().join("examples/catalog/all.yaml");
+    let catalog = Catalog::of_files(&[files.to_string_lossy().into_owned()]).unwrap();
+    let entity = |item: &backstage_kong_cli::catalog::Item| {
+        let own = catalog.relationships.iter().filter(|relationship| relationship.from == item.reference);
+        let relations: Vec<_> =
+            own.map(|relation| json!({"type": relation.link.name(), "targetRef": relation.to.as_str()})).collect();
+        let mut entity = item.node().to_json();
+        entity["relations"] = json!(relations);
+        entity
+    };
+    catalog.items.values().map(entity).collect()
+}
+
 async fn on_the_generated_file(args: &[&str], table: &str) {
     let folder = Folder::new("gateway", &[]);
-    let (catalog, template) = (root().join("examples/catalog/all.yaml"), root().join("examples/catalog/filter.yaml"));
-    let base = [
-        "generate",
-        "--catalog",
-        catalog.to_str().unwrap(),
-        "--template",
-        template.to_str().unwrap(),
-        "--output",
-        "kong.yml",
-    ];
+    let template = std::fs::read_to_string(root().join("examples/catalog/filter.yaml")).unwrap();
+    folder.write("filter.yaml", &template.replace("catalog:\n", &format!("catalog:\n  token: {}\n", backstage::TOKEN)));
+    let catalog = root().join("examples/catalog/all.yaml");
+    let base =
+        ["generate", "--catalog", catalog.to_str().unwrap(), "--template", "filter.yaml", "--output", "kong.yml"];
     let run = folder.run(&[&base[..], args].concat());
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
 
     let peers = Peers::start("127.0.0.1:0", "127.0.0.1:0", DEFAULT_ISSUER).await.unwrap();
-    let entries = [format!("peers:9080={}", peers.upstream), format!("peers:9081={}", peers.idp)];
+    let (backstage, _) = backstage::serve(served(), backstage::Habits::default());
+    let entries = [
+        format!("peers:9080={}", peers.upstream),
+        format!("peers:9081={}", peers.idp),
+        format!("backstage:7007={}", backstage.trim_start_matches("http://")),
+    ];
     let settings = Settings {
         kong_yml: folder.0.join("kong.yml"),
         filter: FilterModule::load(built_filter().unwrap()).unwrap(),
@@ -91,14 +123,26 @@ async fn on_the_generated_file(args: &[&str], table: &str) {
     let target = Target::new(Base::from(gateway.listen), Base::from(peers.idp), Resolve::default());
     target.wait_until_up(Duration::from_secs(20)).await.unwrap();
     let outcomes = target.run(&scenarios::parse(table).unwrap(), None, |_| ()).await;
+    println!("{}", scenarios::closing_line(&outcomes));
     let failed: Vec<_> = outcomes.iter().filter(|outcome| !outcome.passed()).collect();
     assert!(failed.is_empty(), "{failed:#?}");
-    println!("{}", scenarios::closing_line(&outcomes));
     gateway.stop().await;
 }
 
 #[tokio::test]
 #[ignore = "needs the release wasm; make test runs it"]
-async fn what_is_generated_answers_as_the_catalog_means() {
-    on_the_generated_file(&[], TABLE).await;
+async fn what_is_written_out_answers_as_the_catalog_means() {
+    on_the_generated_file(&["--ownership", "static"], TABLE).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the release wasm; make test runs it"]
+async fn what_is_left_to_the_catalog_answers_the_same() {
+    on_the_generated_file(&["--ownership", "live"], TABLE).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the release wasm; make test runs it"]
+async fn with_a_route_for_each_path_nothing_else_is_served() {
+    on_the_generated_file(&["--routes", "per-path"], PATHS).await;
 }

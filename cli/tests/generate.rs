@@ -193,7 +193,7 @@ fn what_is_in_the_way_is_named_with_both_places() {
 fn annotations_and_definitions_say_where_requests_come_in_and_go() {
     let openapi = |servers: &str| {
         format!(
-            "{{owner: g, definition: \"{{servers: {servers}, paths: {{'/a/{{id}}': {{get: {{}}}}, /a: {{post: {{}}}}}}}}\"}}"
+            "{{owner: g, type: openapi, definition: \"{{servers: {servers}, paths: {{'/a/{{id}}': {{get: {{}}}}, /a: {{post: {{}}}}}}}}\"}}"
         )
     };
     let one = |annotations: &str, spec: &str, args: &[&str]| {
@@ -246,19 +246,55 @@ fn annotations_and_definitions_say_where_requests_come_in_and_go() {
             ]),
         ),
         (
-            "{backstage-kong/strip-path: 'false', backstage-kong/paths: /p, backstage-kong/upstream: 'http://u/b'}",
+            "{backstage-kong/strip-path: 'false', backstage-kong/paths: '/v1/b'}",
+            &server.replace("/a: {post", "/b: {post"),
+            &["--routes", "per-path"],
+            "x",
+            "https://a.example:8443",
+            json!([["x.b", null, ["~/v1/b$"], ["OPTIONS", "POST"], false]]),
+        ),
+        (
+            "{backstage-kong/strip-path: 'false', backstage-kong/upstream: 'http://u/v1'}",
             &server,
             &["--routes", "per-path"],
             "x",
-            "http://u/b",
+            "http://u/v1",
             json!([
-                ["x.a", null, ["~/p/a$"], ["OPTIONS", "POST"], false],
-                ["x.a-id", null, ["~/p/a/[^/]+$"], ["GET", "HEAD", "OPTIONS"], false]
+                ["x.a", null, ["~/a$"], ["OPTIONS", "POST"], false],
+                ["x.a-id", null, ["~/a/[^/]+$"], ["GET", "HEAD", "OPTIONS"], false]
             ]),
         ),
     ] {
         assert_eq!(one(annotations, spec, args), (name.to_owned(), url.to_owned(), routes), "{annotations}");
     }
+}
+
+#[test]
+fn routes_that_kong_cannot_have_are_refused() {
+    let openapi =
+        "{owner: g, type: openapi, definition: \"{servers: [{url: 'http://u/v1'}], paths: {/a: {get: {}}}}\"}";
+    for (annotations, expected) in [
+        (
+            "{backstage-kong/paths: /p}",
+            "c.yaml:5: error: a route for each path cannot put the upstream's path \"/v1\" in the place of /p (make",
+        ),
+        (
+            "{backstage-kong/strip-path: 'false', backstage-kong/upstream: 'http://u/b'}",
+            "c.yaml:4: error: the upstream's path \"/b\" is no beginning of the first server's, \"/v1\"",
+        ),
+        (
+            "{backstage-kong/strip-path: 'false', backstage-kong/paths: /p}",
+            "c.yaml:5: error: no path of the definition is below /p",
+        ),
+    ] {
+        let run = generated("no-routes", &api("x", annotations, openapi), TEMPLATE, &["--routes", "per-path"]);
+        assert_eq!(run.code, 1, "{annotations}");
+        assert!(run.stderr.starts_with(expected), "{}\nshould begin with\n{expected}", run.stderr);
+    }
+    let without =
+        api("x", "{backstage-kong/upstream: 'http://u', backstage-kong/paths: /p}", "{owner: g, type: openapi}");
+    let run = generated("no-paths", &without, TEMPLATE, &["--routes", "per-path"]);
+    assert!(run.stderr.starts_with("c.yaml:4: error: api:default/x has no definition with `paths`"), "{}", run.stderr);
 }
 
 #[test]

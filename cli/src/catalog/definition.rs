@@ -45,13 +45,9 @@ impl Definition {
 fn parsed(item: &Item, text: &str, place: Place) -> Result<Option<Definition>, Finding> {
     match crate::yaml::load(text) {
         Ok(documents) => Ok(documents.into_iter().next().map(|node| Definition { node, place })),
-        Err(error) if is_openapi(item) => {
+        Err(error) if item.is_openapi() => {
             Err(Finding::error(place, format!("spec.definition, line {}: {}", error.line, error.problem)))
         }
         Err(_) => Ok(None),
     }
-}
-
-fn is_openapi(item: &Item) -> bool {
-    item.node().at(&["spec", "type"]).and_then(|entry| entry.value.text()) == Some("openapi")
 }

@@ -155,6 +155,11 @@ impl Item {
         Some(self.node.at(&["spec", "lifecycle"])?.value.text()?.to_owned())
     }
 
+    /// Whether its definition is meant to be OpenAPI.
+    pub fn is_openapi(&self) -> bool {
+        self.node.at(&["spec", "type"]).and_then(|entry| entry.value.text()) == Some("openapi")
+    }
+
     /// Its API's definition.
     ///
     /// # Errors

@@ -14,7 +14,8 @@ use std::collections::BTreeSet;
 pub(super) enum Routes {
     /// One route an API: everything below its paths.
     Prefix,
-    /// One route for each path of its OpenAPI definition, with the methods that are defined, and nothing else.
+    /// One route for each path of its OpenAPI definition, with the methods that are defined, and nothing else. APIs of other
+    /// types than `openapi` have one for their prefix.
     PerPath,
 }
 
@@ -35,7 +36,11 @@ pub(super) fn routes(item: &Item, service: &str, serving: &Serving, kind: Routes
     let upstream = upstream_of(item, serving, server.as_ref())?;
     let bases = bases(item, serving, server.as_ref())?;
     match kind {
-        Routes::Prefix => {
+        Routes::PerPath if item.is_openapi() => {
+            per_path(item, service, serving, &upstream, &bases, definition.as_ref())
+        }
+        // What has no paths, such as GraphQL, has its prefix.
+        Routes::Prefix | Routes::PerPath => {
             let route = Route {
                 name: service.to_owned(),
                 hosts: serving.hosts.clone(),
@@ -47,7 +52,6 @@ pub(super) fn routes(item: &Item, service: &str, serving: &Serving, kind: Routes
             };
             Ok(Routed { url: url(&upstream, upstream.path()), routes: vec![route] })
         }
-        Routes::PerPath => per_path(item, service, serving, &upstream, &bases, definition.as_ref()),
     }
 }
 
@@ -63,7 +67,9 @@ fn upstream_of(item: &Item, serving: &Serving, server: Option<&Server>) -> Resul
     let Some(origin) = &server.origin else {
         return Err(missing("has no upstream, and its first server names no host"));
     };
-    let url = format!("{origin}{}", server.path);
+    // A path that is not taken off has the server's in it.
+    let path = if serving.strip_path == Some(false) { "" } else { &server.path };
+    let url = format!("{origin}{path}");
     upstream(&url).ok_or_else(|| missing(&format!("has no upstream, and its first server, {url:?}, cannot be one")))
 }
 
@@ -91,8 +97,7 @@ fn url(upstream: &Uri, path: &str) -> String {
     format!("{scheme}://{authority}{}", path.trim_end_matches('/'))
 }
 
-/// Kong takes off what a regular expression matches, which would be all: such routes keep the path, and what is to be
-/// replaced must be what the upstream's own path ends with.
+/// A route for each path of the definition.
 fn per_path(
     item: &Item,
     service: &str,
@@ -106,35 +111,82 @@ fn per_path(
         let message = format!("{} has no definition with `paths`, of which routes could be made", item.reference);
         return Err(Finding::error(item.place(), message).fix("give it one, or leave out --routes per-path"));
     }
-    let own = upstream.path().trim_end_matches('/');
-    let mut kept = None;
-    for base in bases {
-        let kept_here =
-            if serving.strip_path == Some(false) { Some(own) } else { own.strip_suffix(base.trim_end_matches('/')) };
-        if kept_here.is_none() || kept.is_some_and(|kept| Some(kept) != kept_here) {
-            let message =
-                format!("a route for each path cannot put the upstream's path {own:?} in the place of {base:?}");
-            return Err(Finding::error(item.place_of_annotation(PATHS), message)
-                .fix(format!("make the upstream's path end in it, or say {STRIP_PATH}: \"false\"")));
-        }
-        kept = kept_here;
-    }
+    let server = definition
+        .and_then(|definition| openapi::server(&definition.node))
+        .map_or_else(String::new, |server| server.path);
+    let before = Before::of(serving, upstream.path().trim_end_matches('/'), bases, &server)
+        .map_err(|(message, fix)| Finding::error(item.place_of_annotation(PATHS), message).fix(fix))?;
     let mut names = BTreeSet::new();
-    let route = |path: &ApiPath| {
-        let regexes = bases.iter().map(|base| regex(base.trim_end_matches('/'), &path.path)).collect();
-        Route {
+    let mut routes = Vec::new();
+    for path in &paths {
+        let inside = before.prefixes.iter().filter(|prefix| {
+            let whole = format!("{prefix}{}", path.path);
+            serving.strip_path != Some(false)
+                || serving.paths.is_empty()
+                || bases.iter().any(|base| is_below(&whole, base))
+        });
+        let regexes: Vec<_> = inside.map(|prefix| regex(prefix, &path.path)).collect();
+        if regexes.is_empty() {
+            continue;
+        }
+        let literal = path.path.split('/').filter(|segment| !segment.is_empty() && !segment.contains('{')).count();
+        routes.push(Route {
             name: unique(format!("{service}.{}", slug(&path.path)), &mut names),
             hosts: serving.hosts.clone(),
             methods: methods(path),
             paths: regexes,
-            regex_priority: Some(
-                path.path.split('/').filter(|segment| !segment.is_empty() && !segment.contains('{')).count(),
-            ),
+            regex_priority: Some(literal),
             strip_path: false,
             tags: tags(&item.reference),
+        });
+    }
+    if routes.is_empty() {
+        let message = format!("no path of the definition is below {}", bases.join(" or "));
+        return Err(Finding::error(item.place_of_annotation(PATHS), message).fix("say the paths that clients call"));
+    }
+    Ok(Routed { url: url(upstream, &before.kept), routes })
+}
+
+/// What stands before the paths of a definition. Kong takes off what a regular expression matches, which would be all: so
+/// such routes keep the path, and the rest of it has to be the upstream's.
+struct Before {
+    /// On the way in, one for each base.
+    prefixes: Vec<String>,
+    /// What Kong puts before all that.
+    kept: String,
+}
+
+impl Before {
+    fn of(serving: &Serving, upstream: &str, bases: &[String], server: &str) -> Result<Self, (String, String)> {
+        if serving.strip_path == Some(false) {
+            // The upstream is called by the path that the definition says.
+            let prefix = server.strip_prefix(upstream).ok_or_else(|| {
+                let message =
+                    format!("the upstream's path {upstream:?} is no beginning of the first server's, {server:?}");
+                (message, format!("take it out of {UPSTREAM}"))
+            })?;
+            return Ok(Self { prefixes: vec![prefix.to_owned()], kept: upstream.to_owned() });
         }
-    };
-    Ok(Routed { url: url(upstream, kept.unwrap_or_default()), routes: paths.iter().map(route).collect() })
+        let prefixes: Vec<_> = bases.iter().map(|base| base.trim_end_matches('/').to_owned()).collect();
+        let mut kept = prefixes.iter().map(|base| upstream.strip_suffix(base.as_str()));
+        match kept.next().flatten() {
+            Some(first) if kept.all(|other| other == Some(first)) => {
+                Ok(Self { kept: first.to_owned(), prefixes: prefixes.clone() })
+            }
+            _ => {
+                let message = format!(
+                    "a route for each path cannot put the upstream's path {upstream:?} in the place of {}",
+                    bases.join(" or ")
+                );
+                Err((message, format!("make the upstream's path end in it, or say {STRIP_PATH}: \"false\"")))
+            }
+        }
+    }
+}
+
+fn is_below(path: &str, base: &str) -> bool {
+    let base = base.trim_end_matches('/');
+    path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Those of the path, HEAD with GET, and OPTIONS: browsers ask with it whether they may call.
