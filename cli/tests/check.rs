@@ -230,7 +230,7 @@ fn owners_that_are_missing_or_others_than_in_the_catalog_are_found() {
         (
             format!("{{entity: 'api:default/payments', {any}}}"),
             None,
-            &["f.yaml:1: warning: api:default/payments has no owner here"][..],
+            &["f.yaml:1: warning: owner: api:default/payments has no owner here"][..],
         ),
         (format!("{{entity: 'api:default/payments', {live}, {any}}}"), Some(CATALOG), &[]),
         (

@@ -15,7 +15,6 @@ pub(super) struct Listed<'a> {
 }
 
 /// Everything of a declarative configuration that the filter has to do with.
-#[derive(Default)]
 pub(super) struct Lists<'a> {
     pub services: Vec<Listed<'a>>,
     pub routes: Vec<Listed<'a>>,
@@ -27,12 +26,14 @@ pub(super) struct Lists<'a> {
 impl<'a> Lists<'a> {
     /// The lists of a document.
     pub(super) fn of(root: &'a Node) -> Self {
-        let mut lists = Self::default();
-        lists.services = items(root, "services", "", None, None);
-        lists.consumers = items(root, "consumers", "", None, None);
-        lists.routes = items(root, "routes", "", None, None);
-        lists.chains = items(root, "filter_chains", "", None, None);
-        lists.plugins = items(root, "plugins", "", None, None);
+        let list = |name| items(root, name, "", None, None);
+        let mut lists = Self {
+            services: list("services"),
+            routes: list("routes"),
+            chains: list("filter_chains"),
+            plugins: list("plugins"),
+            consumers: list("consumers"),
+        };
         for service in &lists.services {
             lists.routes.extend(items(service.node, "routes", &service.path, name(service.node), None));
             lists.chains.extend(items(service.node, "filter_chains", &service.path, name(service.node), None));
