@@ -1,6 +1,8 @@
 //! Arguments, and the command that they name.
 
+use crate::check::CheckArgs;
 use crate::explain::{self, ExplainArgs};
+use crate::generate::GenerateArgs;
 use crate::out::{self, Ending};
 use crate::token::{self, TokenCommand};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -32,6 +34,10 @@ enum Color {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write Kong configuration out of a catalog.
+    Generate(Box<GenerateArgs>),
+    /// Find what is wrong with configurations, and with annotations in a catalog.
+    Check(CheckArgs),
     /// Say what comes of a request and why, step by step.
     Explain(ExplainArgs),
     /// Make keys and tokens for development.
@@ -61,6 +67,8 @@ pub fn main() -> ExitCode {
 impl Command {
     fn run(self) -> anyhow::Result<Ending> {
         match self {
+            Self::Generate(args) => args.run(),
+            Self::Check(args) => args.run(),
             Self::Explain(args) => explain::run(&args),
             Self::Token(command) => token::run(&command),
             Self::Completions { shell } => completions(shell),
