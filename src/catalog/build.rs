@@ -6,7 +6,9 @@ use super::annotations::{
 use super::index::{Index, Section};
 use super::{Entity, RelationKind};
 use crate::entity::EntityRef;
-use std::collections::{BTreeMap, BTreeSet};
+use foldhash::fast::RandomState;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 /// Longest value of an annotation that is looked up, in bytes.
@@ -16,21 +18,24 @@ const MAX_LIFECYCLE: usize = 63;
 /// What does not fit on a line stands for itself no more, so that nothing that matters is made of it.
 const UNREADABLE: &str = "\u{fffd}";
 
+/// By hash: comparing references, which begin alike, is what dear look-ups are made of.
+type Entities<T> = HashMap<EntityRef, T, RandomState>;
+
 /// Collects entities, in any order.
 #[derive(Debug, Default)]
 pub struct Builder {
     system_consumers: bool,
     annotations: Vec<String>,
-    entities: BTreeMap<EntityRef, Draft>,
-    groups: BTreeMap<EntityRef, Group>,
+    entities: Entities<Draft>,
+    groups: Entities<Group>,
     faults: Vec<Fault>,
     /// One copy of each reference, for owners recur.
-    known: BTreeSet<EntityRef>,
+    known: HashSet<EntityRef, RandomState>,
 }
 
 /// How strong an entity's claim to a service is; the smallest goes first. A component and the API that it provides are often both
 /// annotated: then the API is meant, for it is what is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Claim {
     by: u8,
     kind: u8,
@@ -162,72 +167,94 @@ impl Builder {
 
     /// Makes the index.
     pub fn finish(mut self) -> Built {
-        let consumers = self.consumers();
-        let none = BTreeSet::new();
-        let mut entities: Vec<String> = Vec::with_capacity(self.entities.len());
-        let mut services: BTreeMap<&str, BTreeSet<(Claim, &EntityRef)>> = BTreeMap::new();
-        for (entity, draft) in &self.entities {
-            let consumers = consumers.get(entity).unwrap_or(&none);
-            entities.push(format!(
-                "{entity}\t{}\t{}\t{}",
-                words(&draft.owners),
-                words(consumers.iter().copied()),
-                draft.rest
-            ));
-            for (service, claim) in &draft.services {
-                services.entry(service).or_default().insert((*claim, entity));
-            }
-        }
-        for (service, claims) in services {
-            let strongest = claims.first().map(|(claim, _)| *claim);
-            let claimants: Vec<_> =
-                claims.iter().filter(|(claim, _)| Some(*claim) == strongest).map(|(_, entity)| *entity).collect();
-            entities.push(format!("${service}\t{}", words(claimants.iter().copied())));
-            if claimants.len() > 1 {
-                self.faults.push(Fault::Service(service.to_owned(), claimants.into_iter().cloned().collect()));
-            }
-        }
-        let mut groups: Vec<String> = Vec::with_capacity(self.groups.len() * 2);
-        let mut holders: BTreeMap<&str, BTreeSet<&EntityRef>> = BTreeMap::new();
-        for (group, Group { parents, ids, tier }) in &self.groups {
-            groups.push(format!("{group}\t{}\t{}", words(parents), tier.as_deref().unwrap_or_default()));
-            for id in ids {
-                holders.entry(id).or_default().insert(group);
-            }
-        }
-        for (id, holders) in holders {
-            groups.push(format!("{id}\t{}", words(holders.iter().copied())));
-            if holders.len() > 1 {
-                let id = id.trim_start_matches('@').to_owned();
-                self.faults.push(Fault::GroupId(id, holders.into_iter().cloned().collect()));
-            }
-        }
+        let (services, twice) = holders(self.entities.iter().flat_map(|(entity, draft)| {
+            draft.services.iter().map(move |(service, claim)| (service.as_str(), (*claim, entity)))
+        }));
+        let mut lines = entity_lines(&self.entities, &consumers(&self.entities, self.system_consumers));
+        lines.extend(services.into_iter().map(|(service, claimants)| line(&format!("${service}"), &[&claimants])));
+        self.faults.extend(twice.into_iter().map(|(service, claimants)| Fault::Service(service, claimants)));
+        let entities = section(lines);
+
+        let (ids, twice) = holders(
+            self.groups
+                .iter()
+                .flat_map(|(group, draft)| draft.ids.iter().map(move |id| (id.as_str(), (Claim::default(), group)))),
+        );
+        let tier = |group: &Group| group.tier.clone().unwrap_or_default();
+        let mut lines: Vec<_> = self
+            .groups
+            .iter()
+            .map(|(name, group)| line(name.as_str(), &[&words(&group.parents), &tier(group)]))
+            .collect();
+        lines.extend(ids.into_iter().map(|(id, holders)| line(id, &[&holders])));
+        self.faults
+            .extend(twice.into_iter().map(|(id, groups)| Fault::GroupId(id.trim_start_matches('@').into(), groups)));
         Built {
-            index: Index { entities: section(entities), groups: section(groups) },
+            index: Index { entities, groups: section(lines) },
             entities: self.entities.len(),
             groups: self.groups.len(),
             faults: self.faults,
         }
     }
+}
 
-    /// Who consumes what: the owners of each entity that has a `consumesApi` towards it, and of its systems where they count.
-    fn consumers(&self) -> BTreeMap<&EntityRef, BTreeSet<&EntityRef>> {
-        let mut consumers: BTreeMap<&EntityRef, BTreeSet<&EntityRef>> = BTreeMap::new();
-        for draft in self.entities.values() {
-            let systems = draft.systems.iter().filter(|_| self.system_consumers);
-            let of_systems = systems.filter_map(|system| self.entities.get(system)).flat_map(|system| &system.owners);
-            let owners: Vec<_> = draft.owners.iter().chain(of_systems).collect();
-            for consumed in &draft.consumes {
-                consumers.entry(consumed).or_default().extend(&owners);
-            }
+/// Who consumes what: the owners of each entity that has a `consumesApi` towards it, and of its systems where they count.
+fn consumers(entities: &Entities<Draft>, system_consumers: bool) -> Entities<Vec<EntityRef>> {
+    let mut consumers: Entities<Vec<EntityRef>> = Entities::default();
+    for draft in entities.values() {
+        let systems = draft.systems.iter().filter(|_| system_consumers);
+        let of_systems = systems.filter_map(|system| entities.get(system)).flat_map(|system| &system.owners);
+        for consumed in &draft.consumes {
+            let known = consumers.entry(consumed.clone()).or_default();
+            known.extend(draft.owners.iter().chain(of_systems.clone()).cloned());
         }
-        consumers
     }
+    for known in consumers.values_mut() {
+        known.sort_unstable();
+        known.dedup();
+    }
+    consumers
+}
+
+fn entity_lines(entities: &Entities<Draft>, consumers: &Entities<Vec<EntityRef>>) -> Vec<String> {
+    let consumers = |entity: &EntityRef| consumers.get(entity).map(|known| words(known)).unwrap_or_default();
+    let line = |(entity, draft): (&EntityRef, &Draft)| {
+        line(entity.as_str(), &[&words(&draft.owners), &consumers(entity), &draft.rest])
+    };
+    entities.iter().map(line).collect()
+}
+
+/// Who has the strongest claim to each name, and the names that several have alike, in order.
+fn holders<'a>(
+    claims: impl Iterator<Item = (&'a str, (Claim, &'a EntityRef))>,
+) -> (Vec<(&'a str, String)>, BTreeMap<String, Vec<EntityRef>>) {
+    let mut by_name: HashMap<&str, Vec<(Claim, &EntityRef)>, RandomState> = HashMap::default();
+    for (name, claim) in claims {
+        by_name.entry(name).or_default().push(claim);
+    }
+    let mut twice = BTreeMap::new();
+    let strongest = |(name, mut claims): (&'a str, Vec<(Claim, &EntityRef)>)| {
+        claims.sort_unstable();
+        claims.dedup();
+        let strongest = claims.first().map(|(claim, _)| *claim);
+        let holders: Vec<_> = claims
+            .into_iter()
+            .filter(|(claim, _)| Some(*claim) == strongest)
+            .map(|(_, entity)| entity.clone())
+            .collect();
+        let text = words(&holders);
+        if holders.len() > 1 {
+            twice.insert(name.to_owned(), holders);
+        }
+        (name, text)
+    };
+    let held = by_name.into_iter().map(strongest).collect();
+    (held, twice)
 }
 
 /// The entities that an entity has a relation to, those of fitting kinds, each once, in the catalog's order.
 fn related(
-    known: &mut BTreeSet<EntityRef>,
+    known: &mut HashSet<EntityRef, RandomState>,
     entity: &Entity,
     relation: RelationKind,
     fits: impl Fn(&str) -> bool,
@@ -250,12 +277,56 @@ fn is_line(text: &str) -> bool {
     text.len() <= MAX_VALUE && !text.chars().any(char::is_control)
 }
 
-fn words<'a>(entities: impl IntoIterator<Item = &'a EntityRef>) -> String {
-    entities.into_iter().map(EntityRef::as_str).collect::<Vec<_>>().join(" ")
+fn words(entities: &[EntityRef]) -> String {
+    let mut text = String::with_capacity(entities.iter().map(|entity| entity.as_str().len() + 1).sum());
+    for (index, entity) in entities.iter().enumerate() {
+        if index > 0 {
+            text.push(' ');
+        }
+        text.push_str(entity.as_str());
+    }
+    text
+}
+
+fn line(key: &str, values: &[&str]) -> String {
+    let mut line = String::with_capacity(key.len() + values.iter().map(|value| value.len() + 1).sum::<usize>());
+    line.push_str(key);
+    for value in values {
+        line.push('\t');
+        line.push_str(value);
+    }
+    line
 }
 
 /// Sorts by key. A tab sorts before whatever may stand in a key, so that sorted lines are sorted keys.
 fn section(mut lines: Vec<String>) -> Section {
-    lines.sort_unstable();
+    lines.sort_unstable_by(|one, other| compare(one.as_bytes(), other.as_bytes()));
     Section::new(lines.join("\n").into_bytes())
+}
+
+/// As bytes compare, eight at a time: WebAssembly has no instruction for it, and lines begin alike.
+fn compare(one: &[u8], other: &[u8]) -> Ordering {
+    let (words, rest) = one.as_chunks::<8>();
+    let (other_words, other_rest) = other.as_chunks::<8>();
+    let differing = words.iter().zip(other_words).find(|(word, other)| word != other);
+    if let Some((word, other)) = differing {
+        return u64::from_be_bytes(*word).cmp(&u64::from_be_bytes(*other));
+    }
+    let common = words.len().min(other_words.len()) * 8;
+    let (tail, other_tail) = (one.get(common..).unwrap_or(rest), other.get(common..).unwrap_or(other_rest));
+    tail.cmp(other_tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::compare;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn lines_compare_as_bytes_do(start in "[ab]{0,20}", one in "\\PC{0,12}", other in "\\PC{0,12}") {
+            let (one, other) = (format!("{start}{one}"), format!("{start}{other}"));
+            prop_assert_eq!(compare(one.as_bytes(), other.as_bytes()), one.as_bytes().cmp(other.as_bytes()));
+        }
+    }
 }

@@ -25,9 +25,9 @@ pub struct Index {
 }
 
 /// One of the texts, and what tells it from others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Section {
-    text: Rc<[u8]>,
+    text: Rc<Vec<u8>>,
     version: u128,
 }
 
@@ -55,12 +55,21 @@ pub enum Service {
     Ambiguous,
 }
 
+impl PartialEq for Section {
+    /// Versions stand for texts, which may have megabytes.
+    fn eq(&self, other: &Self) -> bool {
+        self.version == other.version
+    }
+}
+
+impl Eq for Section {}
+
 impl Section {
     /// A section of sorted lines.
     pub fn new(text: Vec<u8>) -> Self {
         let mut hasher = SipHasher13::new();
         hasher.write(&text);
-        Self { version: hasher.finish128().as_u128(), text: text.into() }
+        Self { version: hasher.finish128().as_u128(), text: Rc::new(text) }
     }
 
     /// Its text.
@@ -75,7 +84,7 @@ impl Section {
 
     /// The line under a key, without it.
     fn find(&self, key: &str) -> Option<&str> {
-        let (text, key) = (&*self.text, key.as_bytes());
+        let (text, key) = (self.text.as_slice(), key.as_bytes());
         let (mut low, mut high) = (0, text.len());
         while low < high {
             let middle = low + (high - low) / 2;

@@ -63,7 +63,7 @@ pub(super) fn read(
     name: &str,
     place: &Place,
 ) -> Result<Option<Section>, StoreFailed> {
-    let mut text = Vec::new();
+    let mut text = Vec::with_capacity(place.chunks.min(MAX_CHUNKS) * CHUNK);
     for index in 0..place.chunks.min(MAX_CHUNKS) {
         match record::read(store, &chunk_key(key, name, place.slot, index))? {
             Found::Payload(part, _) => text.extend_from_slice(&part),

@@ -167,6 +167,12 @@ impl Node {
         prometheus::text(self.profile(), &self.metrics(), label_patterns)
     }
 
+    /// Bytes of all values in shared data.
+    #[must_use]
+    pub fn shared_data_bytes(&self) -> usize {
+        self.inner.shared.lock().bytes()
+    }
+
     /// Makes shared data misbehave.
     #[must_use]
     pub fn faults(&self) -> Faults {

@@ -318,6 +318,11 @@ impl Store {
         }
     }
 
+    /// Bytes of all values.
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.values().map(|entry| entry.value.len()).sum()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
