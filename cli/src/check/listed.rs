@@ -1,6 +1,7 @@
 //! The lists of a declarative configuration, wherever Kong lets them stand.
 
 use crate::yaml::Node;
+use std::collections::BTreeMap;
 
 /// One item of a list, with where it stands.
 #[derive(Clone)]
@@ -46,14 +47,10 @@ impl<'a> Lists<'a> {
         lists
     }
 
-    /// The service of a name.
-    pub(super) fn service(&self, name: &str) -> Option<&Listed<'a>> {
-        self.services.iter().find(|service| self::name(service.node) == Some(name))
-    }
-
-    /// The route of a name.
-    pub(super) fn route(&self, name: &str) -> Option<&Listed<'a>> {
-        self.routes.iter().find(|route| self::name(route.node) == Some(name))
+    /// The items of a list that have a name, by it.
+    pub(super) fn by_name<'l>(list: &'l [Listed<'a>]) -> BTreeMap<&'a str, &'l Listed<'a>> {
+        // Of several with one name, which is told elsewhere, the first.
+        list.iter().rev().filter_map(|item| Some((name(item.node)?, item))).collect()
     }
 }
 

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 pub(super) struct Existing<'a> {
     file: &'a File,
     text: &'a str,
+    lines: Vec<&'a str>,
     root: Node,
 }
 
@@ -34,7 +35,7 @@ impl<'a> Existing<'a> {
         let mut documents = file.load(text)?;
         match (documents.pop(), documents.is_empty()) {
             (Some(root), true) if !root.is_inline && root.get("_format_version").is_some() => {
-                Ok(Self { file, text, root })
+                Ok(Self { file, text, lines: text.lines().collect(), root })
             }
             _ => Err(Finding::error(file.line(1), "is no declarative configuration of Kong in block style")
                 .fix("begin it with: _format_version: \"3.0\"")),
@@ -147,11 +148,11 @@ impl<'a> Existing<'a> {
     }
 
     fn line(&self, line: usize) -> &str {
-        self.text.lines().nth(line).unwrap_or_default()
+        self.lines.get(line).copied().unwrap_or_default()
     }
 
     fn edited(&self, mut edits: Vec<Edit>, new: &str) -> String {
-        let ending = if self.text.lines().count() > 0 && self.text.contains("\r\n") { "\r\n" } else { "\n" };
+        let ending = if self.text.contains("\r\n") { "\r\n" } else { "\n" };
         // In the order of the file; what is put in at a line goes after what ends there.
         edits.sort_by_key(|edit| (edit.start, edit.end));
         let mut merged = String::with_capacity(self.text.len());

@@ -28,9 +28,11 @@ pub(super) fn services(
     findings: &mut Vec<Finding>,
 ) -> (Vec<Service>, Vec<FilterChain>) {
     let (mut services, mut chains) = (Vec::new(), Vec::new());
+    let foreign = existing.into_iter().flat_map(|existing| existing.foreign("services"));
+    let foreign: BTreeMap<&str, &Node> =
+        foreign.filter_map(|service| Some((service.get("name")?.text()?, service))).collect();
     for (name, claim) in claims(configurations, findings) {
-        let foreign = existing.and_then(|existing| existing.foreign("services").find(|service| named(service, &name)));
-        let made = match foreign.filter(|_| is_bare(claim.item)) {
+        let made = match foreign.get(name.as_str()).filter(|_| is_bare(claim.item)) {
             Some(foreign) => chain_of(configurations, &name, &claim, existing, foreign).map(|chain| chains.push(chain)),
             None => service(configurations, &name, &claim, kind).map(|service| services.push(service)),
         };
