@@ -17,8 +17,6 @@ pub struct Assumptions {
     pub keys: Option<KeySet>,
     /// That a token with these claims had verified.
     pub claims: Option<AsIf>,
-    /// Where the catalog is, and the `authorization` header for it, in place of what the configuration says.
-    pub backstage: Option<(backstage_kong::http::Endpoint, Option<String>)>,
 }
 
 /// Claims, as if a token with them had verified: a key for the moment signs them.
@@ -95,10 +93,6 @@ impl Assumptions {
         }
         // The line is shown whether or not it would be written.
         config.audit.sample_allows = 1.0;
-        if let (Some((backend, authorization)), Some(catalog)) = (&self.backstage, &mut config.catalog) {
-            catalog.source.backend = backend.clone();
-            catalog.source.authorization.clone_from(authorization);
-        }
         // Nobody else has an issuer that was parsed a moment ago.
         for issuer in config.issuers.iter_mut().filter_map(Rc::get_mut) {
             self.adjust_issuer(issuer);
