@@ -102,7 +102,7 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<Ending> {
     let assumptions = args.assumptions(calls.as_mut())?;
     if args.catalog.is_given() {
         let catalog = args.catalog.read(|_| false)?;
-        catalog.findings.iter().for_each(|finding| out::note(finding));
+        catalog.findings.iter().for_each(out::note);
         calls = Box::new(WithCatalog::new(catalog.entities(), calls));
     }
     let gateway = args.gateway(assumptions)?;
@@ -148,7 +148,8 @@ impl ExplainArgs {
     fn assumptions(&self, calls: &mut dyn Calls) -> anyhow::Result<Assumptions> {
         let keys = self.jwks.as_deref().map(|place| keys(place, calls).with_context(|| format!("--jwks {place}")));
         let claims = self.claims.as_deref().map(|text| claims(text).and_then(AsIf::new).context("--claims"));
-        Ok(Assumptions { keys: keys.transpose()?, claims: claims.transpose()? })
+        let catalog = self.catalog.is_given();
+        Ok(Assumptions { keys: keys.transpose()?, claims: claims.transpose()?, catalog })
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Assumptions {
     pub keys: Option<KeySet>,
     /// That a token with these claims had verified.
     pub claims: Option<AsIf>,
+    /// That the catalog is the one that was read beforehand.
+    pub catalog: bool,
 }
 
 /// Claims, as if a token with them had verified: a key for the moment signs them.
@@ -132,6 +134,10 @@ impl Assumptions {
             },
             None => token.map(str::to_owned),
         };
+        if self.catalog && config.catalog.is_none() {
+            let note = "the configuration has no `catalog`: owner and consumers are those that it names itself";
+            presented.notes.push(note.to_owned());
+        }
         let credentials = &config.credentials;
         presented.header = made.map(|token| {
             let value = match &credentials.scheme {
