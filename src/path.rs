@@ -266,6 +266,14 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_is_written_as_it_was_read() {
+        for text in ["/", "/**", "/payments", "/payments/*/items", "/payments/**"] {
+            assert_eq!(PathPattern::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(PathPattern::parse("/payments/{id}").unwrap().to_string(), "/payments/*");
+    }
+
+    #[test]
     fn patterns_that_could_never_match_or_mean_something_else_are_refused() {
         for text in
             ["", "payments", "/a//b", "/a/", "/a/../b", "/a;b", "/a?b", "/%61", "/a%2fb", "/**/a", "/a*", "/a/***"]

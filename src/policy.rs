@@ -318,3 +318,37 @@ fn strength(reason: AllowReason) -> u8 {
         AllowReason::Anyone => 6,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use serde_json::json;
+
+    #[test]
+    fn rules_are_weighed_one_by_one_and_the_first_with_an_outcome_decides() {
+        let config = json!({"entity": "api:default/x", "owner": "group:default/a", "issuers": [], "policy": {"rules": [
+            {"name": "agents", "principals": ["agent"], "allow": ["anyone"]},
+            {"name": "write", "methods": ["POST"], "allow": ["owner"]},
+            {"name": "admin", "paths": ["/admin/**"], "allow": ["owner"]},
+            {"name": "read", "methods": ["GET"], "allow": ["anyone"]},
+            {"name": "all", "allow": []},
+        ]}});
+        let config = Config::parse(config.to_string().as_bytes()).unwrap();
+        let callee = Callee::configured(&config).unwrap();
+        let weighed = |target: &'static str| {
+            let facts = RequestFacts { method: "HEAD", target: target.as_bytes() };
+            let fits: Vec<_> = weigh(&config.policy, &callee, &facts, None).map(|weighed| weighed.fit).collect();
+            let first = weigh(&config.policy, &callee, &facts, None).find_map(|weighed| weighed.outcome);
+            let decision = decide(&config.policy, &callee, &facts, None);
+            assert_eq!(first, Some(decision.outcome.clone()));
+            (fits, decision.rule.unwrap(), decision.outcome)
+        };
+        let anyone = Outcome::Allowed { reason: AllowReason::Anyone, granted_by: None };
+        let plain = [Fit::Principal, Fit::Method, Fit::Path, Fit::Matches, Fit::Matches];
+        assert_eq!(weighed("/x"), (plain.into(), "read".to_owned(), anyone));
+        let (fits, rule, outcome) = weighed("/admin/../x");
+        assert_eq!((fits[2], rule.as_str()), (Fit::Ambiguous(PathProblem::DotSegment), "admin"));
+        assert_eq!(outcome, Outcome::Denied(PolicyDenial::AmbiguousPath));
+    }
+}

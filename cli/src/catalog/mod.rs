@@ -42,6 +42,12 @@ impl Catalog {
     /// The index that the filter would have of it.
     pub fn build(&self, system_consumers: bool, group_annotations: &[String]) -> Built {
         let mut builder = Builder::new(system_consumers, group_annotations);
+        self.entities().iter().for_each(|entity| builder.add(entity));
+        builder.finish()
+    }
+
+    /// Its entities, as the catalog API would have them, as far as they matter to a gateway.
+    pub fn entities(&self) -> Vec<Entity> {
         let mut relations: BTreeMap<&EntityRef, Vec<Relation>> = BTreeMap::new();
         for relationship in &self.relationships {
             if let Some(kind) = relationship.link.relation() {
@@ -49,15 +55,13 @@ impl Catalog {
                 relations.entry(&relationship.from).or_default().push(relation);
             }
         }
-        for (reference, item) in &self.items {
-            builder.add(&Entity {
-                reference: reference.clone(),
-                annotations: item.annotations(),
-                lifecycle: item.lifecycle(),
-                relations: relations.remove(reference).unwrap_or_default(),
-            });
-        }
-        builder.finish()
+        let entity = |(reference, item): (&EntityRef, &Item)| Entity {
+            reference: reference.clone(),
+            annotations: item.annotations(),
+            lifecycle: item.lifecycle(),
+            relations: relations.remove(reference).unwrap_or_default(),
+        };
+        self.items.iter().map(entity).collect()
     }
 
     /// The groups that each user is a direct member of.

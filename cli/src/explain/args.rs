@@ -1,6 +1,7 @@
 //! The arguments of `explain`, and what they ask for.
 
-use super::{AsIf, Assumptions, Calls, Gateway, Network, Offline, Request, Site, table};
+use super::{AsIf, Assumptions, Calls, Gateway, Network, Offline, Request, Site, WithCatalog, table};
+use crate::catalog::CatalogArgs;
 use crate::input;
 use crate::out::{self, Ending};
 use anyhow::{Context, bail};
@@ -50,9 +51,6 @@ pub struct ExplainArgs {
     /// Keys of issuers whose keys a provider serves: a file with a JWK set, or its URL.
     #[arg(long, value_name = "FILE|URL")]
     jwks: Option<String>,
-    /// The backend whose catalog is read in place of the configured one; the token for it is taken from BACKSTAGE_TOKEN.
-    #[arg(long, value_name = "URL")]
-    backstage: Option<String>,
     /// Ask no other server: not for keys, not for groups, not for the catalog.
     #[arg(long)]
     offline: bool,
@@ -71,6 +69,8 @@ pub struct ExplainArgs {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    catalog: CatalogArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -80,6 +80,9 @@ Examples:
 
   # Which route of kong.yml is it, and who may?
   backstage-kong explain --against kong.yml --claims '{\"sub\":\"ada\",\"groups\":[\"checkout\"]}' -X 'POST /payments/42'
+
+  # The same, where the catalog says who owns and who consumes: from files in place of the Backstage of the configuration.
+  backstage-kong explain --against kong.yml --catalog 'catalog/**/*.yaml' --claims claims.json -X /payments/42
 
   # The 601st request within a minute, from a key set in a file, as JSON.
   backstage-kong explain --config payments.yaml --jwks jwks.json --token-file - -X /payments/42 --used 600 --json
@@ -97,6 +100,11 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<Ending> {
     let now = args.at.as_deref().map_or_else(|| Ok(now()), at)?;
     let mut calls: Box<dyn Calls> = if args.offline { Box::new(Offline) } else { Box::new(Network) };
     let assumptions = args.assumptions(calls.as_mut())?;
+    if args.catalog.is_given() {
+        let catalog = args.catalog.read(|_| false)?;
+        catalog.findings.iter().for_each(out::note);
+        calls = Box::new(WithCatalog::new(catalog.entities(), calls));
+    }
     let gateway = args.gateway(assumptions)?;
     let (request, token) = (args.request()?, args.token()?);
     for _ in 0..args.used {
@@ -140,16 +148,8 @@ impl ExplainArgs {
     fn assumptions(&self, calls: &mut dyn Calls) -> anyhow::Result<Assumptions> {
         let keys = self.jwks.as_deref().map(|place| keys(place, calls).with_context(|| format!("--jwks {place}")));
         let claims = self.claims.as_deref().map(|text| claims(text).and_then(AsIf::new).context("--claims"));
-        let backstage = self.backstage.as_deref().map(|url| {
-            let url = url.trim_end_matches('/');
-            let backend = Endpoint::parse(url, None).with_context(|| {
-                format!("--backstage: found {url:?}; allowed: an http or https URL, such as http://localhost:7007")
-            })?;
-            let backend = Endpoint { path: backend.path.trim_end_matches('/').to_owned(), ..backend };
-            let authorization = std::env::var("BACKSTAGE_TOKEN").ok().map(|token| format!("Bearer {token}"));
-            anyhow::Ok((backend, authorization))
-        });
-        Ok(Assumptions { keys: keys.transpose()?, claims: claims.transpose()?, backstage: backstage.transpose()? })
+        let catalog = self.catalog.is_given();
+        Ok(Assumptions { keys: keys.transpose()?, claims: claims.transpose()?, catalog })
     }
 }
 

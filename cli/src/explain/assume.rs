@@ -17,8 +17,8 @@ pub struct Assumptions {
     pub keys: Option<KeySet>,
     /// That a token with these claims had verified.
     pub claims: Option<AsIf>,
-    /// Where the catalog is, and the `authorization` header for it, in place of what the configuration says.
-    pub backstage: Option<(backstage_kong::http::Endpoint, Option<String>)>,
+    /// That the catalog is the one that was read beforehand.
+    pub catalog: bool,
 }
 
 /// Claims, as if a token with them had verified: a key for the moment signs them.
@@ -95,10 +95,6 @@ impl Assumptions {
         }
         // The line is shown whether or not it would be written.
         config.audit.sample_allows = 1.0;
-        if let (Some((backend, authorization)), Some(catalog)) = (&self.backstage, &mut config.catalog) {
-            catalog.source.backend = backend.clone();
-            catalog.source.authorization.clone_from(authorization);
-        }
         // Nobody else has an issuer that was parsed a moment ago.
         for issuer in config.issuers.iter_mut().filter_map(Rc::get_mut) {
             self.adjust_issuer(issuer);
@@ -138,6 +134,10 @@ impl Assumptions {
             },
             None => token.map(str::to_owned),
         };
+        if self.catalog && config.catalog.is_none() {
+            let note = "the configuration has no `catalog`: owner and consumers are those that it names itself";
+            presented.notes.push(note.to_owned());
+        }
         let credentials = &config.credentials;
         presented.header = made.map(|token| {
             let value = match &credentials.scheme {

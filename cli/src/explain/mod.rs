@@ -3,6 +3,7 @@
 mod args;
 mod assume;
 mod calls;
+mod catalog;
 mod gateway;
 pub mod model;
 mod request;
@@ -13,6 +14,7 @@ mod verdict;
 pub use args::{ExplainArgs, run};
 pub use assume::{AsIf, Assumptions};
 pub use calls::{Calls, Network, Offline};
+pub use catalog::WithCatalog;
 pub use gateway::{Gateway, Site};
 pub use request::Request;
 pub use table::table;

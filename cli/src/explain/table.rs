@@ -18,9 +18,29 @@ impl Table {
     fn step(&mut self, heading: &str, lines: impl IntoIterator<Item = String>) {
         for (index, line) in lines.into_iter().enumerate() {
             let heading = if index == 0 { heading } else { "" };
-            let _ = writeln!(self.0, "{BOLD}{heading:<HEADING$}{BOLD:#} {line}");
+            let _ = writeln!(self.0, "{BOLD}{heading:<HEADING$}{BOLD:#} {}", printable(&line));
         }
     }
+}
+
+/// A line without what acts on a terminal or ends the line: tokens hold what their makers like. Styles stay.
+fn printable(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(c) = rest.chars().next() {
+        let style = rest.strip_prefix("\u{1b}[").and_then(|after| {
+            let end = after.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+            after.get(end..)?.starts_with('m').then_some(end + 3)
+        });
+        let (length, text) = match style {
+            Some(length) => (length, rest.get(..length).unwrap_or_default()),
+            None if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => (c.len_utf8(), "\u{fffd}"),
+            None => (c.len_utf8(), rest.get(..c.len_utf8()).unwrap_or_default()),
+        };
+        shown.push_str(text);
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    shown
 }
 
 /// The table of an explanation; styles are in it.
@@ -39,7 +59,13 @@ pub fn table(explanation: &Explanation) -> String {
             format!("{}  owned by {owners}, consumed by {consumers}  {DIM}by {word}{DIM:#}", callee.entity)
         }),
     );
-    table.step("asked", explanation.calls.iter().map(|call| format!("{} {DIM}→{DIM:#} {}", call.url, call.outcome)));
+    table.step(
+        "asked",
+        explanation.calls.iter().map(|call| {
+            let place = call.url.split('?').next().unwrap_or_default();
+            format!("{place} {DIM}→{DIM:#} {}", call.outcome)
+        }),
+    );
     table.step(
         "credential",
         explanation.credential.iter().map(|credential| {
@@ -207,4 +233,24 @@ fn list(items: &[String]) -> String {
 
 fn width<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
     texts.map(|text| text.chars().count()).max().unwrap_or_default().min(48)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_line_acts_on_the_terminal_but_styles() {
+        let cases = [
+            ("plain ✓", "plain ✓"),
+            ("\u{1b}[1;32mgood\u{1b}[0m", "\u{1b}[1;32mgood\u{1b}[0m"),
+            ("a\u{1b}[2Jb", "a\u{fffd}[2Jb"),
+            ("a\u{1b}]0;title\u{7}b", "a\u{fffd}]0;title\u{fffd}b"),
+            ("a\nverdict passes\r\u{9b}2J", "a\u{fffd}verdict passes\u{fffd}\u{fffd}2J"),
+            ("\u{1b}[", "\u{fffd}["),
+        ];
+        for (line, shown) in cases {
+            assert_eq!(printable(line), shown, "{line:?}");
+        }
+    }
 }
