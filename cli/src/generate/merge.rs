@@ -4,7 +4,7 @@
 //! is, comments, anchors and order included, and so does an item of ours that already says the same.
 
 use super::output::{Item, Section};
-use crate::finding::{File, Finding};
+use crate::finding::{File, Finding, Place};
 use crate::kong::MANAGED;
 use crate::yaml::{Entry, Node, Value, write};
 use std::collections::BTreeSet;
@@ -45,6 +45,12 @@ impl<'a> Existing<'a> {
     /// The items of a list that are not ours, by the field that tells them apart.
     pub(super) fn foreign(&self, section: &str) -> impl Iterator<Item = &Node> {
         self.root.get(section).map_or(&[][..], Node::items).iter().filter(|item| !is_ours(item))
+    }
+
+    /// The routes that are not ours, and where they stand.
+    pub(super) fn foreign_routes(&self) -> impl Iterator<Item = (&Node, Place)> {
+        let inside = self.foreign("services").flat_map(|service| service.get("routes").map_or(&[][..], Node::items));
+        self.foreign("routes").chain(inside).map(|route| (route, self.file.line(route.line)))
     }
 
     /// The file with these lists in it.

@@ -143,3 +143,55 @@ fn usage_and_files_that_are_not_there_end_with_2() {
         assert!(run.stderr.contains(expected), "{args:?}: {}", run.stderr);
     }
 }
+
+#[test]
+fn routes_that_are_in_each_others_way_are_told() {
+    let entity =
+        |name: &str, rest: &str| api(name, &format!("{{backstage-kong/upstream: 'http://x', {rest}}}"), "{owner: g}");
+    let path = |name: &str, path: &str| entity(name, &format!("backstage-kong/paths: {path}"));
+    let host = |name: &str, path: &str, host: &str| {
+        entity(name, &format!("backstage-kong/paths: {path}, backstage-kong/hosts: '{host}'"))
+    };
+    for (one, two, code, expected) in [
+        (
+            path("x", "/a"),
+            path("y", "/a"),
+            1,
+            "c.yaml:12: error: path \"/a\" is api:default/x's too, at c.yaml:5 (each path can be one entity's)\n",
+        ),
+        (
+            path("x", "/a"),
+            path("y", "/a/b"),
+            0,
+            "c.yaml:12: warning: path \"/a/b\" takes requests from api:default/x's \"/a\", at c.yaml:5\n",
+        ),
+        (
+            path("x", "/pay"),
+            path("y", "/payments"),
+            0,
+            "c.yaml:12: warning: path \"/payments\" takes requests from api:default/x's \"/pay\", at c.yaml:5\n",
+        ),
+        (path("x", "/a"), path("y", "/b"), 0, ""),
+        (path("x", "'/a, /a/b'"), path("y", "/b"), 0, ""),
+        (host("x", "/a", "h"), host("y", "/a", "i"), 0, ""),
+        (host("x", "/a", "h"), host("y", "/a", "i, h"), 1, "c.yaml:12: error: path \"/a\" is api:default/x's too"),
+        (path("x", "/a"), host("y", "/a", "i"), 0, ""),
+    ] {
+        let run = generated("conflicts", &(one + &two), TEMPLATE, &[]);
+        assert_eq!(run.code, code, "{}", run.stderr);
+        assert!(
+            run.stderr.starts_with(expected) && run.stderr.is_empty() == expected.is_empty(),
+            "{}\nshould begin with\n{expected}",
+            run.stderr
+        );
+    }
+    let kong_yml = "_format_version: '3.0'\nservices:\n- name: s\n  host: h\n  routes: [{name: x, paths: [/x]}]\n";
+    let folder = Folder::new("names", &[("t.yaml", TEMPLATE), ("kong.yml", kong_yml), ("c.yaml", &path("x", "/a"))]);
+    let run = folder.run(&["generate", "--catalog", "c.yaml", "--template", "t.yaml", "--into", "kong.yml"]);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr.starts_with("c.yaml:4: error: its route \"x\" has the name of another, at kong.yml:5"),
+        "{}",
+        run.stderr
+    );
+}
