@@ -136,3 +136,39 @@ fn instead(name: &str) -> String {
         _ => format!("known are {}", KNOWN.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_annotations_has_all_of_them_and_no_others() {
+        let rows =
+            include_str!("../docs/annotations.md").lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let mut listed: Vec<_> =
+            rows.map(|(name, _)| name).filter(|name| name.starts_with(PREFIX) || *name == KONG_SERVICE).collect();
+        let mut known: Vec<_> = KNOWN.into_iter().chain([KONG_SERVICE]).collect();
+        listed.sort_unstable();
+        // A tier is what both APIs and groups can have.
+        listed.dedup();
+        known.sort_unstable();
+        assert_eq!(listed, known);
+    }
+
+    #[test]
+    fn upstreams_are_addresses_without_secrets_and_queries() {
+        for (text, fits) in [
+            ("http://a", true),
+            ("https://a.example:8443/v1", true),
+            ("http://[::1]:80", true),
+            ("a:80", false),
+            ("http://", false),
+            ("http://user:secret@a", false),
+            ("http://a/?x=1", false),
+            ("http://a//b", false),
+            ("grpc://a", false),
+        ] {
+            assert_eq!(upstream(text).is_some(), fits, "{text}");
+        }
+    }
+}

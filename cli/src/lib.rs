@@ -11,4 +11,5 @@ pub mod input;
 pub mod kong;
 pub mod out;
 pub mod token;
+pub mod web;
 pub mod yaml;

@@ -180,6 +180,11 @@ fn a_route_is_open_unless_a_filter_is_on_it_its_service_or_everything() {
         ),
         ("{name: s, host: h, routes: [{name: r, paths: [/]}]}".to_owned(), format!("plugins: [{filter}]"), false),
         ("{name: s, host: h, routes: [{name: r, paths: [/]}]}".to_owned(), "plugins: [{name: cors}]".to_owned(), true),
+        (
+            format!("{{name: s, host: h, filter_chains: [{{{chain}}}]}}"),
+            "routes: [{name: r, service: s, paths: [/]}, {service: {name: s}, paths: [/b]}]".to_owned(),
+            false,
+        ),
         ("{name: s, host: h}".to_owned(), "routes: [{name: r, service: s, paths: [/]}]".to_owned(), true),
     ] {
         let text = format!("_format_version: \"3.0\"\nservices: [{services}]\n{rest}\n");
@@ -230,7 +235,7 @@ fn owners_that_are_missing_or_others_than_in_the_catalog_are_found() {
         (
             format!("{{entity: 'api:default/payments', {any}}}"),
             None,
-            &["f.yaml:1: warning: api:default/payments has no owner here"][..],
+            &["f.yaml:1: warning: owner: api:default/payments has no owner here"][..],
         ),
         (format!("{{entity: 'api:default/payments', {live}, {any}}}"), Some(CATALOG), &[]),
         (

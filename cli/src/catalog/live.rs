@@ -2,6 +2,7 @@
 
 use super::{Catalog, Item, derive};
 use crate::finding::{Finding, Place};
+use crate::web::agent;
 use crate::yaml::Node;
 use anyhow::{Context, anyhow, bail};
 use backstage_kong::entity::{DEFAULT_NAMESPACE, EntityRef};
@@ -149,13 +150,7 @@ impl<'a> Client<'a> {
                 return Err(error).with_context(|| format!("the token in {} cannot be read", settings.token_env));
             }
         };
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(settings.timeout))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .user_agent(concat!("backstage-kong/", env!("CARGO_PKG_VERSION")))
-            .build();
-        Ok(Self { agent: config.new_agent(), base, authorization, token_env: settings.token_env })
+        Ok(Self { agent: agent(settings.timeout), base, authorization, token_env: settings.token_env })
     }
 
     /// `fields` and `limit` go with every page: a cursor does not hold them.

@@ -119,9 +119,8 @@ impl Checked<'_> {
             }
             (None, _) => {
                 let entity = config.entity.as_ref().map_or("the route", EntityRef::as_str);
-                findings.push(
-                    self.warning("entity", format!("{entity} has no owner here")).fix("name the owner, or a catalog"),
-                );
+                let message = format!("{}: {entity} has no owner here", self.path("owner"));
+                findings.push(self.warning("entity", message).fix("name the owner, or a catalog"));
             }
             _ => {}
         }

@@ -5,15 +5,15 @@ use super::known::Known;
 use super::listed::{Listed, Lists, name, tags};
 use crate::finding::{File, Finding};
 use crate::kong::{FILTER, host_fault, method_fault, name_fault, path_fault, tag_fault};
-use crate::yaml::{Node, line_of};
-use std::collections::BTreeMap;
+use crate::yaml::Node;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A rule for texts: what is wrong with one.
 type Rule = fn(&str) -> Option<&'static str>;
 
 /// What is wrong with a file.
 pub(super) fn findings(file: &File, root: &Node, known: Option<&Known<'_>>) -> Vec<Finding> {
-    let check = Check { file, root, lists: Lists::of(root), known };
+    let check = Check { file, lists: Lists::of(root), known };
     let mut findings = check.texts();
     findings.extend(check.names());
     findings.extend(check.chains());
@@ -24,7 +24,6 @@ pub(super) fn findings(file: &File, root: &Node, known: Option<&Known<'_>>) -> V
 
 struct Check<'a> {
     file: &'a File,
-    root: &'a Node,
     lists: Lists<'a>,
     known: Option<&'a Known<'a>>,
 }
@@ -97,12 +96,13 @@ impl<'a> Check<'a> {
     fn chains(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut first: BTreeMap<(Option<&str>, Option<&str>), usize> = BTreeMap::new();
+        let (services, routes) = (Lists::by_name(&self.lists.services), Lists::by_name(&self.lists.routes));
         for chain in &self.lists.chains {
             let line = chain.node.line;
             let place = self.file.line(line);
             let is_known = match (chain.service, chain.route) {
-                (Some(service), None) => self.lists.service(service).is_some(),
-                (None, Some(route)) => self.lists.route(route).is_some(),
+                (Some(service), None) => services.contains_key(service),
+                (None, Some(route)) => routes.contains_key(route),
                 // One that stands in a service or a route without a name belongs to it all the same.
                 (None, None) => chain.path.contains('.'),
                 (Some(_), Some(_)) => false,
@@ -123,64 +123,68 @@ impl<'a> Check<'a> {
     /// Each configuration of the filter.
     fn filters(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
+        let (services, routes) = (Lists::by_name(&self.lists.services), Lists::by_name(&self.lists.routes));
+        let mut check = |holder: &Listed<'a>, filter: &Node, path: String| {
+            let Some(config) = filter.get("config").filter(|config| !config.is_null()) else {
+                let message = format!("{path}: the filter has no configuration");
+                return findings.push(Finding::error(self.file.line(filter.line), message));
+            };
+            let route = holder.route.and_then(|route| routes.get(route));
+            let service = holder.service.or_else(|| route?.service).and_then(|service| services.get(service));
+            let attached = Attached {
+                path: format!("{path}.config"),
+                service: service.and_then(|service| name(service.node)),
+                tags: [route, service].into_iter().flatten().flat_map(|item| tags(item.node)).collect(),
+            };
+            findings.extend(config::findings(self.file, config, Some(&attached), self.known));
+        };
         for chain in &self.lists.chains {
             for (index, filter) in chain.node.get("filters").map_or(&[][..], Node::items).iter().enumerate() {
                 if name(filter) == Some(FILTER) {
-                    findings.extend(self.filter(chain, filter, format!("{}.filters[{index}]", chain.path)));
+                    check(chain, filter, format!("{}.filters[{index}]", chain.path));
                 }
             }
         }
         for plugin in self.lists.plugins.iter().filter(|plugin| name(plugin.node) == Some(FILTER)) {
-            findings.extend(self.filter(plugin, plugin.node, plugin.path.clone()));
+            check(plugin, plugin.node, plugin.path.clone());
         }
         findings
     }
 
-    fn filter(&self, holder: &Listed<'a>, filter: &Node, path: String) -> Vec<Finding> {
-        let Some(config) = filter.get("config").filter(|config| !config.is_null()) else {
-            return vec![Finding::error(
-                self.file.line(filter.line),
-                format!("{path}: the filter has no configuration"),
-            )];
-        };
-        let route = holder.route.and_then(|route| self.lists.route(route));
-        let service = holder.service.or_else(|| route?.service).and_then(|service| self.lists.service(service));
-        let attached = Attached {
-            path: format!("{path}.config"),
-            service: service.and_then(|service| name(service.node)),
-            tags: [route, service].into_iter().flatten().flat_map(|item| tags(item.node)).collect(),
-        };
-        config::findings(self.file, config, Some(&attached), self.known)
-    }
-
     /// Routes that no filter decides about.
     fn open_routes(&self) -> Vec<Finding> {
-        let has = |holder: &Listed<'_>| {
+        let has = |holder: &&Listed<'_>| {
             let filters = holder.node.get("filters").map_or(&[][..], Node::items);
             filters.iter().any(|filter| name(filter) == Some(FILTER)) || name(holder.node) == Some(FILTER)
         };
-        let holders: Vec<_> =
-            self.lists.chains.iter().chain(&self.lists.plugins).filter(|holder| has(holder)).collect();
-        let covers = |holder: &Listed<'_>, route: &Listed<'_>| {
-            let is_global = holder.service.is_none() && holder.route.is_none() && !holder.path.contains('.');
-            // What stands inside of a route or a service without a name is known by its path.
-            let within = holder.path.starts_with(&format!("{}.", route.path))
-                || route.path.split_once(".routes[").is_some_and(|(service, _)| {
-                    holder.path.starts_with(&format!("{service}.")) && !holder.path.contains(".routes[")
-                });
-            is_global
-                || within
-                || holder.route.is_some_and(|named| name(route.node) == Some(named))
-                || holder.service.is_some() && holder.route.is_none() && holder.service == route.service
+        // What filters are on: named, or what they stand in.
+        let (mut services, mut routes, mut around) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for holder in self.lists.chains.iter().chain(&self.lists.plugins).filter(has) {
+            let parent = holder.path.rsplit_once('.').map(|(parent, _)| parent);
+            match (holder.route, holder.service, parent) {
+                (Some(route), ..) => drop(routes.insert(route)),
+                (None, Some(service), _) => drop(services.insert(service)),
+                // On everything.
+                (None, None, None) => return Vec::new(),
+                _ => {}
+            }
+            around.extend(parent);
+        }
+        let is_open = |route: &&Listed<'_>| {
+            let service = route.path.rsplit_once('.').map(|(service, _)| service);
+            let inside =
+                around.contains(route.path.as_str()) || service.is_some_and(|service| around.contains(service));
+            let by_name = name(route.node).is_some_and(|name| routes.contains(name));
+            let by_service = route.service.is_some_and(|service| services.contains(service));
+            !(inside || by_name || by_service)
         };
-        let open = self.lists.routes.iter().filter(|route| !holders.iter().any(|holder| covers(holder, route)));
-        open.map(|route| {
-            let line = line_of(self.root, &format!("{}.name", route.path));
+        let finding = |route: &Listed<'_>| {
+            let line = route.node.entry("name").map_or(route.node.line, |name| name.line);
             let named = name(route.node).map(|name| format!("route {name:?} ")).unwrap_or_default();
             let message =
                 format!("{}: {named}has no entity: the filter is neither on it nor on its service", route.path);
             Finding::warning(self.file.line(line), message).fix(format!("give it a filter chain with {FILTER}"))
-        })
-        .collect()
+        };
+        self.lists.routes.iter().filter(is_open).map(finding).collect()
     }
 }

@@ -1,6 +1,7 @@
 //! The lists of a declarative configuration, wherever Kong lets them stand.
 
 use crate::yaml::Node;
+use std::collections::BTreeMap;
 
 /// One item of a list, with where it stands.
 #[derive(Clone)]
@@ -15,7 +16,6 @@ pub(super) struct Listed<'a> {
 }
 
 /// Everything of a declarative configuration that the filter has to do with.
-#[derive(Default)]
 pub(super) struct Lists<'a> {
     pub services: Vec<Listed<'a>>,
     pub routes: Vec<Listed<'a>>,
@@ -27,12 +27,14 @@ pub(super) struct Lists<'a> {
 impl<'a> Lists<'a> {
     /// The lists of a document.
     pub(super) fn of(root: &'a Node) -> Self {
-        let mut lists = Self::default();
-        lists.services = items(root, "services", "", None, None);
-        lists.consumers = items(root, "consumers", "", None, None);
-        lists.routes = items(root, "routes", "", None, None);
-        lists.chains = items(root, "filter_chains", "", None, None);
-        lists.plugins = items(root, "plugins", "", None, None);
+        let list = |name| items(root, name, "", None, None);
+        let mut lists = Self {
+            services: list("services"),
+            routes: list("routes"),
+            chains: list("filter_chains"),
+            plugins: list("plugins"),
+            consumers: list("consumers"),
+        };
         for service in &lists.services {
             lists.routes.extend(items(service.node, "routes", &service.path, name(service.node), None));
             lists.chains.extend(items(service.node, "filter_chains", &service.path, name(service.node), None));
@@ -45,14 +47,10 @@ impl<'a> Lists<'a> {
         lists
     }
 
-    /// The service of a name.
-    pub(super) fn service(&self, name: &str) -> Option<&Listed<'a>> {
-        self.services.iter().find(|service| self::name(service.node) == Some(name))
-    }
-
-    /// The route of a name.
-    pub(super) fn route(&self, name: &str) -> Option<&Listed<'a>> {
-        self.routes.iter().find(|route| self::name(route.node) == Some(name))
+    /// The items of a list that have a name, by it.
+    pub(super) fn by_name<'l>(list: &'l [Listed<'a>]) -> BTreeMap<&'a str, &'l Listed<'a>> {
+        // Of several with one name, which is told elsewhere, the first.
+        list.iter().rev().filter_map(|item| Some((name(item.node)?, item))).collect()
     }
 }
 

@@ -33,9 +33,8 @@ pub struct Network;
 
 impl Calls for Network {
     fn call(&mut self, call: &Call) -> Result<Reply, String> {
-        let settings = ureq::Agent::config_builder().timeout_global(Some(call.timeout)).http_status_as_error(false);
         // Neither does a gateway follow where an answer leads.
-        let agent = settings.max_redirects(0).build().new_agent();
+        let agent = crate::web::agent(call.timeout);
         let mut request = agent.get(url(&call.to));
         if let Some(authorization) = &call.authorization {
             request = request.header("authorization", authorization);

@@ -4,7 +4,7 @@
 //! is, comments, anchors and order included, and so does an item of ours that already says the same.
 
 use super::output::{Item, Section};
-use crate::finding::{File, Finding};
+use crate::finding::{File, Finding, Place};
 use crate::kong::MANAGED;
 use crate::yaml::{Entry, Node, Value, write};
 use std::collections::BTreeSet;
@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 pub(super) struct Existing<'a> {
     file: &'a File,
     text: &'a str,
+    lines: Vec<&'a str>,
     root: Node,
 }
 
@@ -34,7 +35,7 @@ impl<'a> Existing<'a> {
         let mut documents = file.load(text)?;
         match (documents.pop(), documents.is_empty()) {
             (Some(root), true) if !root.is_inline && root.get("_format_version").is_some() => {
-                Ok(Self { file, text, root })
+                Ok(Self { file, text, lines: text.lines().collect(), root })
             }
             _ => Err(Finding::error(file.line(1), "is no declarative configuration of Kong in block style")
                 .fix("begin it with: _format_version: \"3.0\"")),
@@ -44,6 +45,12 @@ impl<'a> Existing<'a> {
     /// The items of a list that are not ours, by the field that tells them apart.
     pub(super) fn foreign(&self, section: &str) -> impl Iterator<Item = &Node> {
         self.root.get(section).map_or(&[][..], Node::items).iter().filter(|item| !is_ours(item))
+    }
+
+    /// The routes that are not ours, and where they stand.
+    pub(super) fn foreign_routes(&self) -> impl Iterator<Item = (&Node, Place)> {
+        let inside = self.foreign("services").flat_map(|service| service.get("routes").map_or(&[][..], Node::items));
+        self.foreign("routes").chain(inside).map(|route| (route, self.file.line(route.line)))
     }
 
     /// The file with these lists in it.
@@ -147,11 +154,11 @@ impl<'a> Existing<'a> {
     }
 
     fn line(&self, line: usize) -> &str {
-        self.text.lines().nth(line).unwrap_or_default()
+        self.lines.get(line).copied().unwrap_or_default()
     }
 
     fn edited(&self, mut edits: Vec<Edit>, new: &str) -> String {
-        let ending = if self.text.lines().count() > 0 && self.text.contains("\r\n") { "\r\n" } else { "\n" };
+        let ending = if self.text.contains("\r\n") { "\r\n" } else { "\n" };
         // In the order of the file; what is put in at a line goes after what ends there.
         edits.sort_by_key(|edit| (edit.start, edit.end));
         let mut merged = String::with_capacity(self.text.len());

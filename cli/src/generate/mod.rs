@@ -1,6 +1,7 @@
 //! `backstage-kong generate`: a catalog → Kong's declarative configuration.
 
 mod config;
+mod conflicts;
 mod consumers;
 mod merge;
 mod openapi;

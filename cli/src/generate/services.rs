@@ -1,6 +1,7 @@
 //! Services of Kong, one for each entity that opts in.
 
 use super::config::Configurations;
+use super::conflicts::conflicts;
 use super::merge::Existing;
 use super::output::{Filter, FilterChain, Service, tags};
 use super::routes::{Routes, routes};
@@ -10,7 +11,7 @@ use crate::finding::Finding;
 use crate::kong::{FILTER, name_fault};
 use crate::yaml::Node;
 use backstage_kong::catalog::{KONG_SERVICE, SERVICE};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// An entity that wants to be behind a service.
 struct Claim<'a> {
@@ -28,27 +29,18 @@ pub(super) fn services(
     findings: &mut Vec<Finding>,
 ) -> (Vec<Service>, Vec<FilterChain>) {
     let (mut services, mut chains) = (Vec::new(), Vec::new());
+    let foreign = existing.into_iter().flat_map(|existing| existing.foreign("services"));
+    let foreign: BTreeMap<&str, &Node> =
+        foreign.filter_map(|service| Some((service.get("name")?.text()?, service))).collect();
     for (name, claim) in claims(configurations, findings) {
-        let foreign = existing.and_then(|existing| existing.foreign("services").find(|service| named(service, &name)));
-        let made = match foreign.filter(|_| is_bare(claim.item)) {
+        let made = match foreign.get(name.as_str()).filter(|_| is_bare(claim.item)) {
             Some(foreign) => chain_of(configurations, &name, &claim, existing, foreign).map(|chain| chains.push(chain)),
-            None => service(configurations, &name, &claim, kind).map(|service| services.push(service)),
+            None => service(configurations, &name, &claim, kind).map(|service| services.push((service, claim.item))),
         };
         findings.extend(made.err());
     }
-    let mut names = BTreeSet::new();
-    for service in &services {
-        for route in &service.routes {
-            if !names.insert(route.name.clone()) {
-                let item = configurations.catalog.items.values().find(|item| tags(&item.reference) == service.tags);
-                findings.extend(item.map(|item| {
-                    Finding::error(item.place(), format!("its route {:?} has the name of another", route.name))
-                        .fix(format!("give it another name by {SERVICE}"))
-                }));
-            }
-        }
-    }
-    (services, chains)
+    findings.extend(conflicts(&services, existing));
+    (services.into_iter().map(|(service, _)| service).collect(), chains)
 }
 
 /// Each service with the entity that is behind it.
