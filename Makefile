@@ -38,7 +38,7 @@ run: wasm ## Start the laptop gateway, its identity provider and its upstream, a
 	$(LAB) serve
 
 .PHONY: test
-test: wasm envoy peers ## Run every test: core, host, compiled filter on both profiles, scenarios, real Envoy and peers
+test: wasm measured envoy peers ## Run every test: core, host, compiled filter on both profiles, scenarios, real Envoy and peers
 	@if tools/debian-servers; then \
 		cargo test $(WORKSPACE) -- --include-ignored; \
 	elif [ -n "$${CI:-}" ]; then \
@@ -53,8 +53,8 @@ unit: ## Run the tests that need neither the compiled filter nor Envoy
 	cargo test $(WORKSPACE)
 
 .PHONY: cost
-cost: wasm ## Print what a request of each kind costs in fuel, host calls and bytes copied, on both host profiles
-	cargo test $(WORKSPACE) --test filter cost -- --include-ignored --nocapture
+cost: wasm measured ## Print what a request of each kind costs, how that grows, and what a worker costs to start
+	cargo test $(WORKSPACE) --test filter -- --include-ignored --nocapture cost:: growth::
 
 .PHONY: bench
 bench: wasm envoy peers ## Measure the filter under Envoy beside Envoy's own filters, and quotas in Redis; BENCH="--rounds 5" and others
@@ -68,6 +68,12 @@ scenarios: ## Run the table of requests against a gateway: GATEWAY=http://… ID
 .PHONY: target
 target:
 	@if command -v rustup >/dev/null && ! rustup target list --installed | grep -qx $(TARGET); then rustup target add $(TARGET); fi
+
+.PHONY: measured
+measured: target ## Build the filter with an allocator that counts, for the tests of its cost
+	cargo build --release $(CARGO_FLAGS) --target $(TARGET) -p measured-filter
+	@built=$$(cargo metadata --format-version 1 --no-deps $(CARGO_FLAGS) | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')/$(TARGET)/release/measured_filter.wasm; \
+	cmp --silent "$$built" test-harness/measured/measured.wasm || cp "$$built" test-harness/measured/measured.wasm
 
 .PHONY: wasm
 wasm: target tools/node_modules ## Build the filter and put it where Kong and the tests look for it

@@ -10,7 +10,6 @@ mod issuer;
 mod parse;
 mod policy;
 mod quota;
-mod raw;
 mod verification;
 
 pub use catalog::{Catalog, CatalogSource, OnStale};
@@ -25,6 +24,7 @@ pub use quota::{Per, QuotaPolicy, Quotas, StoreFault, Window, WindowProblem};
 pub use verification::{Allowance, Verification};
 
 use crate::entity::EntityRef;
+use backstage_kong_shape as raw;
 use std::rc::Rc;
 
 /// Everything that governs one route.

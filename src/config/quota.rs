@@ -123,7 +123,7 @@ impl Window {
     pub fn label(&self) -> String {
         let seconds = self.length.as_secs();
         let (unit, size) = UNITS.into_iter().find(|(_, size)| seconds.is_multiple_of(*size)).unwrap_or(("s", 1));
-        format!("{}{unit}", seconds / size)
+        [itoa::Buffer::new().format(seconds / size), unit].concat()
     }
 }
 

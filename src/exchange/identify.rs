@@ -47,14 +47,18 @@ pub(super) fn identify(
     around: &Around<'_>,
     headers: &dyn RequestHeaders,
 ) -> (Exchange, Effect) {
-    let token = match find_credential(&route.config.credentials, headers) {
+    let found = match find_credential(&route.config.credentials, headers) {
         Ok(None) => return admit::admit(route, request, None, around, headers),
-        Ok(Some(found)) => found.token,
+        Ok(Some(found)) => found,
         Err(error) => return deny(Report::new(route, request), Denial::Credential(error), around),
     };
-    if let Some(known) = recall(route, &request, &token, around) {
+    if let Some(known) = recall(route, &request, found.bytes(), around) {
         return admit::admit(route, request, Some(known), around, headers);
     }
+    let token = match found.token() {
+        Ok(token) => token,
+        Err(error) => return deny(Report::new(route, request), Denial::Credential(error), around),
+    };
     let unverified = match Unverified::parse(&token, &route.config.issuers, around.now) {
         Ok(unverified) => unverified,
         Err(error) => return deny(Report::new(route, request), Denial::Token(error), around),
@@ -100,7 +104,7 @@ impl AwaitingKeys {
 }
 
 /// The caller of a token that was verified before, whose key still counts, and whose groups are as the catalog has them now.
-fn recall(route: &Route, request: &Request, token: &str, around: &Around<'_>) -> Option<Rc<Known>> {
+fn recall(route: &Route, request: &Request, token: &[u8], around: &Around<'_>) -> Option<Rc<Known>> {
     let found = around.worker.tokens.borrow_mut().get(token, &route.issuer_ids, around.now);
     let known = found.and_then(|(issuer, known)| match route.key_set(issuer) {
         None => Some(known),

@@ -2,7 +2,9 @@
 
 use crate::config::IssuerId;
 use crate::host::UnixMillis;
+use foldhash::fast::RandomState;
 use lru::LruCache;
+use std::hash::BuildHasher;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
@@ -13,11 +15,18 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// What is known of verified tokens, least recently used first out, bounded in number and in bytes.
 ///
-/// The whole token is the key, so that no two tokens are ever taken for one another. A token may be known under several
-/// issuers' settings, for routes differ in what they demand of it.
+/// A token is looked up by its hash and then compared whole, so that no two tokens are ever taken for one another; of two that
+/// have one hash the later one is remembered. A token may be known under several issuers' settings, for routes differ in
+/// what they demand of it.
 pub struct TokenCache<T> {
-    tokens: LruCache<String, Vec<Entry<T>>>,
+    tokens: LruCache<u64, Token<T>>,
+    hasher: RandomState,
     bytes: usize,
+}
+
+struct Token<T> {
+    text: String,
+    entries: Vec<Entry<T>>,
 }
 
 struct Entry<T> {
@@ -29,34 +38,36 @@ struct Entry<T> {
 
 impl<T> Default for TokenCache<T> {
     fn default() -> Self {
-        Self { tokens: LruCache::new(MAX_TOKENS), bytes: 0 }
+        Self { tokens: LruCache::new(MAX_TOKENS), hasher: RandomState::default(), bytes: 0 }
     }
 }
 
 impl<T> TokenCache<T> {
     /// What is known of a token under any of these settings, unless it has ended. A clock that stepped back to before the
     /// token was learned counts as not known, so that an ended token does not come back to life.
-    pub fn get(&mut self, token: &str, issuers: &[IssuerId], now: UnixMillis) -> Option<(IssuerId, Rc<T>)> {
-        let entries = self.tokens.get(token)?;
-        let entry = entries.iter().find(|entry| issuers.contains(&entry.issuer))?;
+    pub fn get(&mut self, token: &[u8], issuers: &[IssuerId], now: UnixMillis) -> Option<(IssuerId, Rc<T>)> {
+        let hash = self.hasher.hash_one(token);
+        let known = self.tokens.get(&hash).filter(|known| is_same(known.text.as_bytes(), token))?;
+        let entry = known.entries.iter().find(|entry| issuers.contains(&entry.issuer))?;
         (entry.learned <= now && now < entry.expires).then(|| (entry.issuer, entry.known.clone()))
     }
 
     /// Remembers a verified token until `expires`.
     pub fn insert(&mut self, token: String, issuer: IssuerId, now: UnixMillis, expires: UnixMillis, known: Rc<T>) {
         let entry = Entry { issuer, expires, learned: now, known };
-        if let Some(entries) = self.tokens.get_mut(&token) {
-            entries.retain(|entry| entry.issuer != issuer);
-            entries.push(entry);
+        let hash = self.hasher.hash_one(token.as_bytes());
+        if let Some(known) = self.tokens.get_mut(&hash).filter(|known| known.text == token) {
+            known.entries.retain(|entry| entry.issuer != issuer);
+            known.entries.push(entry);
             return;
         }
         self.bytes += token.len();
-        if let Some((evicted, _)) = self.tokens.push(token, vec![entry]) {
-            self.bytes -= evicted.len();
+        if let Some((_, evicted)) = self.tokens.push(hash, Token { text: token, entries: vec![entry] }) {
+            self.bytes -= evicted.text.len();
         }
         while self.bytes > MAX_BYTES {
-            let Some((evicted, _)) = self.tokens.pop_lru() else { break };
-            self.bytes -= evicted.len();
+            let Some((_, evicted)) = self.tokens.pop_lru() else { break };
+            self.bytes -= evicted.text.len();
         }
     }
 
@@ -69,6 +80,15 @@ impl<T> TokenCache<T> {
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
+}
+
+/// Eight bytes at a time: comparing slices compares bytes in WebAssembly, and a token has a thousand.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let ((ones, one_rest), (others, other_rest)) = (one.as_chunks(), other.as_chunks());
+    let mut pairs = ones.iter().zip(others);
+    one.len() == other.len()
+        && pairs.all(|(one, other)| u64::from_ne_bytes(*one) == u64::from_ne_bytes(*other))
+        && one_rest == other_rest
 }
 
 #[cfg(test)]
@@ -87,7 +107,7 @@ mod tests {
         let mut cache = TokenCache::default();
         cache.insert("t".into(), ONE, at(5), at(10), Rc::new('a'));
         cache.insert("t".into(), TWO, at(5), at(20), Rc::new('b'));
-        let mut get = |issuers: &[IssuerId], now| cache.get("t", issuers, at(now)).map(|(_, known)| *known);
+        let mut get = |issuers: &[IssuerId], now| cache.get(b"t", issuers, at(now)).map(|(_, known)| *known);
         assert_eq!(get(&[ONE], 9), Some('a'));
         assert_eq!(get(&[ONE], 10), None);
         assert_eq!(get(&[TWO], 10), Some('b'));
@@ -100,15 +120,27 @@ mod tests {
         let mut cache = TokenCache::default();
         for n in 0..MAX_TOKENS.get() + 10 {
             cache.insert(format!("t{n}"), ONE, at(0), at(10), Rc::new(()));
-            cache.get("t0", &[ONE], at(1));
+            cache.get(b"t0", &[ONE], at(1));
         }
         assert_eq!(cache.len(), MAX_TOKENS.get());
-        assert!(cache.get("t0", &[ONE], at(1)).is_some());
-        assert!(cache.get("t1", &[ONE], at(1)).is_none());
+        assert!(cache.get(b"t0", &[ONE], at(1)).is_some());
+        assert!(cache.get(b"t1", &[ONE], at(1)).is_none());
         for n in 0..600 {
             cache.insert(format!("{n}{}", "x".repeat(60_000)), ONE, at(0), at(10), Rc::new(()));
         }
         assert!(cache.bytes <= MAX_BYTES && cache.len() < 600);
         assert!(!cache.is_empty());
+    }
+
+    #[test]
+    fn tokens_are_compared_whole() {
+        let text = "0123456789abcdefghi";
+        assert!(is_same(text.as_bytes(), text.as_bytes()) && is_same(b"", b""));
+        for at in 0..text.len() {
+            let mut other = text.as_bytes().to_vec();
+            other[at] ^= 1;
+            assert!(!is_same(text.as_bytes(), &other), "{at}");
+            assert!(!is_same(text.as_bytes(), &text.as_bytes()[..at]), "{at}");
+        }
     }
 }

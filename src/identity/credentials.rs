@@ -4,11 +4,26 @@ use super::CredentialError;
 use crate::config::Credentials;
 use crate::host::RequestHeaders;
 
-/// A token, not verified.
+/// What stands where a token should, not looked at yet: most are known, and a known one need not be looked at again.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct Found(Vec<u8>);
+
+impl Found {
+    /// Its bytes, to be looked for among tokens that were verified.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The token: characters of base64url and dots only.
-    pub token: String,
+    ///
+    /// # Errors
+    /// [`CredentialError`] for any other character. Hosts that join repeated headers do so with commas, which no token has.
+    pub fn token(self) -> Result<String, CredentialError> {
+        if self.0.iter().all(|byte| IN_TOKENS.get(usize::from(*byte)) == Some(&true)) {
+            return String::from_utf8(self.0).map_err(|_| CredentialError::Malformed);
+        }
+        Err(if self.0.contains(&b',') { CredentialError::Multiple } else { CredentialError::Malformed })
+    }
 }
 
 /// Finds the request's one token, or none.
@@ -36,10 +51,7 @@ pub fn find_credential(config: &Credentials, headers: &dyn RequestHeaders) -> Re
     if token.len() > config.max_token_bytes {
         return Err(fault(CredentialError::TooLong { found: token.len(), limit: config.max_token_bytes }));
     }
-    if token.is_empty() || !token.iter().all(|byte| IN_TOKENS.get(usize::from(*byte)) == Some(&true)) {
-        return Err(fault(CredentialError::Malformed));
-    }
-    String::from_utf8(token).map(|token| Some(Found { token })).map_err(|_| CredentialError::Malformed)
+    if token.is_empty() { Err(fault(CredentialError::Malformed)) } else { Ok(Some(Found(token))) }
 }
 
 /// The characters of base64url, and dots: a table, for every byte of every token is looked at.
@@ -114,13 +126,17 @@ mod tests {
         }
     }
 
+    fn find(config: &Credentials, sent: Vec<(&'static str, &'static [u8])>) -> Result<Option<String>, CredentialError> {
+        find_credential(config, &Sent(sent))?.map(Found::token).transpose()
+    }
+
     #[test]
     fn a_token_is_found_in_one_place_or_refused() {
         use CredentialError::{Malformed, Multiple};
         let bearer = credentials("authorization", Some("Bearer"), Some("session"));
-        let token = |text: &str| Ok(Some(Found { token: text.to_owned() }));
+        let token = |text: &str| Ok(Some(text.to_owned()));
         type Lines = Vec<(&'static str, &'static [u8])>;
-        let cases: Vec<(Lines, Result<Option<Found>, CredentialError>)> = vec![
+        let cases: Vec<(Lines, Result<Option<String>, CredentialError>)> = vec![
             (vec![], Ok(None)),
             (vec![("authorization", b"Bearer a.b.c")], token("a.b.c")),
             (vec![("authorization", b"bearer   a.b.c ")], token("a.b.c")),
@@ -145,14 +161,14 @@ mod tests {
             (vec![("authorization", b"Bearer a"), ("cookie", b"session=a")], Err(Multiple)),
         ];
         for (headers, found) in cases {
-            assert_eq!(find_credential(&bearer, &Sent(headers.clone())), found, "{headers:?}");
+            assert_eq!(find(&bearer, headers.clone()), found, "{headers:?}");
         }
     }
 
     #[test]
     fn a_header_of_its_own_holds_the_bare_token() {
         let own = credentials("x-api-token", None, None);
-        let sent = Sent(vec![("x-api-token", b"a.b.c"), ("authorization", b"Basic YTpi")]);
-        assert_eq!(find_credential(&own, &sent), Ok(Some(Found { token: "a.b.c".into() })));
+        let sent: Vec<(_, &[u8])> = vec![("x-api-token", b"a.b.c"), ("authorization", b"Basic YTpi")];
+        assert_eq!(find(&own, sent), Ok(Some("a.b.c".into())));
     }
 }

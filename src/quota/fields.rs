@@ -10,14 +10,14 @@ pub fn headers(states: &[WindowState], x_ratelimit: bool) -> Vec<(&'static str, 
     };
     let mut number = itoa::Buffer::new();
     let (mut policies, mut rest) = (String::with_capacity(48 * states.len()), String::with_capacity(48 * states.len()));
-    for state in states {
+    for (nth, state) in states.iter().enumerate() {
         let items = [
             (&mut policies, [";q=", ";w="], [u64::from(state.window.limit), state.window.length.as_secs()]),
             (&mut rest, [";r=", ";t="], [state.remaining.into(), state.reset_seconds.into()]),
         ];
         for (list, parameters, values) in items {
             list.push_str(if list.is_empty() { "\"" } else { ", \"" });
-            push_name(list, state, states);
+            push_name(list, nth, states);
             list.push('"');
             for (parameter, value) in parameters.iter().zip(values) {
                 list.push_str(parameter);
@@ -41,19 +41,22 @@ pub fn retry_after_seconds(states: &[WindowState]) -> u32 {
 
 /// Names of the violated items, for `violated-policies` of the problem.
 pub fn violated(states: &[WindowState]) -> Vec<String> {
-    states.iter().filter(|state| state.violated).map(|state| name(state, states)).collect()
+    let violated = states.iter().enumerate().filter(|(_, state)| state.violated);
+    violated.map(|(nth, _)| name(nth, states)).collect()
 }
 
-fn name(state: &WindowState, states: &[WindowState]) -> String {
+fn name(nth: usize, states: &[WindowState]) -> String {
     let mut name = String::new();
-    push_name(&mut name, state, states);
+    push_name(&mut name, nth, states);
     name
 }
 
-/// The configuration holds policy names to characters that need no escaping in a structured-fields string (RFC 9651 §3.3.3).
-fn push_name(to: &mut String, state: &WindowState, states: &[WindowState]) {
+/// The windows of a policy stand side by side. The configuration holds policy names to characters that need no escaping in a structured-fields string (RFC 9651 §3.3.3).
+fn push_name(to: &mut String, nth: usize, states: &[WindowState]) {
+    let Some(state) = states.get(nth) else { return };
     to.push_str(&state.policy);
-    if states.iter().filter(|other| other.policy == state.policy).nth(1).is_some() {
+    let neighbours = [nth.checked_sub(1), Some(nth + 1)];
+    if neighbours.into_iter().flatten().filter_map(|nth| states.get(nth)).any(|other| other.policy == state.policy) {
         to.push('-');
         to.push_str(&state.window.label());
     }

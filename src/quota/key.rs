@@ -179,12 +179,16 @@ pub(super) fn key(
     subject: &Subject<'_>,
     secret: Option<&KeySecret>,
 ) -> String {
+    let hash;
     let who = match (subject, secret) {
-        (Subject::Entity(entity), _) => entity.to_string(),
-        (Subject::Hashed(parts), Some(secret)) => secret.hash(*parts),
-        (Subject::Hashed(_), None) | (Subject::Anonymous, _) => "anonymous".to_owned(),
+        (Subject::Entity(entity), _) => entity.as_str(),
+        (Subject::Hashed(parts), Some(secret)) => {
+            hash = secret.hash(*parts);
+            &hash
+        }
+        (Subject::Hashed(_), None) | (Subject::Anonymous, _) => "anonymous",
     };
-    format!("{zone}/q:{entity}:{}:{}:{who}", policy.name, policy.per.name())
+    [zone, "/q:", entity.as_str(), ":", &policy.name, ":", policy.per.name(), ":", who].concat()
 }
 
 /// Whether a key is that of a quota record in the zone.

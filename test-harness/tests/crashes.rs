@@ -49,6 +49,18 @@ fn kong_answers_500_to_a_trap_and_goes_on_with_a_new_instance() {
     assert_eq!(get(&mut worker).unwrap().status, 200);
 }
 
+// Read in the source of the module: it looks its callbacks up when it loads a filter, checks three of them, and calls the others
+// without asking whether they were found.
+#[test]
+fn kong_dies_of_a_callback_that_the_filter_does_not_export_and_envoy_passes_it_over() {
+    for callback in ["proxy_on_done", "proxy_on_log", "proxy_on_response_headers"] {
+        let probe = || Probe::new().without(callback);
+        assert_eq!(get(&mut start(Profile::Envoy, probe())).unwrap().status, 200);
+        let died = get(&mut start(Profile::Kong, probe()));
+        assert!(matches!(died, Err(HostError::WorkerDied { .. })), "{died:?}");
+    }
+}
+
 #[test]
 fn envoy_fails_closed_after_a_trap_until_it_is_restarted() {
     let mut worker = start(Profile::Envoy, waits_or_traps());

@@ -1,9 +1,9 @@
 //! The compiled filter imports only what Kong 3.9 offers, by name and by signature: one import more and Kong does not load
-//! it, and then proxies without any filter.
+//! it, and then proxies without any filter. And it exports what Kong calls: one export less and a worker dies of it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
 
 use std::collections::BTreeMap;
-use test_harness::built_filter;
+use test_harness::{FilterModule, built_filter};
 use wasmparser::{FuncType, Parser, Payload, TypeRef, ValType};
 
 /// What the host offers.
@@ -66,6 +66,31 @@ fn the_filter_imports_only_what_kong_offers() {
         .map(|(name, signature)| format!("{name}{signature}, offered: {:?}", offered.get(name.as_str())))
         .collect();
     assert!(refused.is_empty(), "{refused:#?}");
+}
+
+/// What Kong calls, whether it is there or not: a worker dies of what is missing.
+const CALLED: [&str; 13] = [
+    "proxy_on_configure",
+    "proxy_on_context_create",
+    "proxy_on_delete",
+    "proxy_on_done",
+    "proxy_on_foreign_function",
+    "proxy_on_http_call_response",
+    "proxy_on_log",
+    "proxy_on_request_body",
+    "proxy_on_request_headers",
+    "proxy_on_response_body",
+    "proxy_on_response_headers",
+    "proxy_on_tick",
+    "proxy_on_vm_start",
+];
+
+#[test]
+#[ignore = "needs the release wasm; make check-imports and make test run it"]
+fn the_filter_exports_every_callback_that_kong_calls() {
+    let module = FilterModule::load(built_filter().unwrap()).unwrap();
+    let missing: Vec<_> = CALLED.into_iter().filter(|name| !module.exports(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]

@@ -28,8 +28,7 @@ impl Config {
         preset::apply(&mut value)?;
         let issuer_texts = issuer_texts(&value);
         let catalog_text = value.get("catalog").map(Value::to_string).unwrap_or_default();
-        let raw: raw::Config = serde_path_to_error::deserialize(value)
-            .map_err(|e| ConfigError::new(e.path().to_string(), Problem::Shape(e.inner().to_string())))?;
+        let raw = raw::read(value).map_err(|error| ConfigError::new(error.path, Problem::Shape(error.message)))?;
         let entity = raw.entity.as_deref().map(|text| self::entity(text, "entity")).transpose()?;
         let catalog = raw.catalog.map(catalog::catalog).transpose()?;
         let owner = raw.owner.as_deref().map(|text| self::owner(text, "owner")).transpose()?;

@@ -87,7 +87,8 @@ async fn measure(rival: &Rival) -> Measured {
     let before = cpu::used(envoy.pid());
     let answers = load::send(to, tokens, rival.warm_up, rival.count, None, rival.status).await;
     let used = cpu::used(envoy.pid()) - before;
-    assert_eq!(answers.others.0, 0, "{}: answers {}; {}", rival.name, answers.others.1, envoy.log());
+    let others = answers.others;
+    assert!(others.0 <= rival.others, "{}: {} answers such as {}; {}", rival.name, others.0, others.1, envoy.log());
     let cpu = used.as_secs_f64() * 1e6 / rival.count as f64;
     Measured { cpu, latencies: [answers.percentile(50.0), answers.percentile(99.0)] }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use test_harness::built_filter;
 use test_harness::envoy::{Bootstrap, Envoy, RouteSpec, find_binary};
-use test_harness::lab::peers::{KeyKind, Mint, SigningKeys, TokenSpec};
+use test_harness::lab::peers::{Forgery, KeyKind, Mint, SigningKeys, TokenSpec};
 
 const ISSUER: &str = "https://idp.example";
 const EXTENSIONS: &str = "type.googleapis.com/envoy.extensions.filters.http";
@@ -23,6 +23,8 @@ pub(crate) struct Rival {
     pub(crate) warm_up: usize,
     pub(crate) count: usize,
     pub(crate) status: u16,
+    /// Answers that may have another status.
+    pub(crate) others: usize,
 }
 
 /// How much is sent in a round.
@@ -36,17 +38,27 @@ pub(crate) struct Size {
 
 pub(crate) fn rivals(size: Size) -> Vec<Rival> {
     let keys = SigningKeys::generate().unwrap();
-    let hot = tokens(&keys, KeyKind::Rs256, 1);
+    let hot = tokens(&keys, KeyKind::Rs256, 1, None);
     let rival = |name, natives: &[Value], filter: Option<Value>, tokens: &Tokens| {
         let is_hot = tokens.len() == 1;
         let (warm_up, count) = if is_hot { (size.hot / 4, size.hot) } else { (size.cold / 4, size.cold) };
-        Rival { name, config: envoy(natives, filter), tokens: Arc::clone(tokens), warm_up, count, status: 200 }
+        Rival {
+            name,
+            config: envoy(natives, filter),
+            tokens: Arc::clone(tokens),
+            warm_up,
+            count,
+            status: 200,
+            others: 0,
+        }
     };
-    let new = |kind| tokens(&keys, kind, size.cold / 4 + size.cold);
-    let (new_rs256, new_es256) = (new(KeyKind::Rs256), new(KeyKind::Es256));
+    let new = |kind, forge| tokens(&keys, kind, size.cold / 4 + size.cold, forge);
+    let (new_rs256, new_es256) = (new(KeyKind::Rs256, None), new(KeyKind::Es256, None));
+    let forged = new(KeyKind::Rs256, Some(Forgery::StrangerKey));
     let ours = || Some(filter(&keys, 1.0));
     vec![
-        rival("no filter", &[], None, &Arc::new(vec![None])),
+        // With the token, for to receive it is no filter's doing.
+        rival("no filter", &[], None, &hot),
         rival("jwt_authn as shipped", &[jwt_authn(&keys, false)], None, &hot),
         rival(
             "jwt_authn with cache, rbac, local_ratelimit",
@@ -60,16 +72,32 @@ pub(crate) fn rivals(size: Size) -> Vec<Rival> {
         rival("jwt_authn, every token new, ES256", &[jwt_authn(&keys, false)], None, &new_es256),
         rival("this filter, every token new, RS256", &[], ours(), &new_rs256),
         rival("this filter, every token new, ES256", &[], ours(), &new_es256),
+        Rival {
+            status: 401,
+            ..rival("jwt_authn, a flood of forged tokens, RS256", &[jwt_authn(&keys, false)], None, &forged)
+        },
+        // Ten a second are looked at.
+        Rival {
+            status: 429,
+            others: size.cold / 20,
+            ..rival("this filter, a flood of forged tokens, RS256", &[], ours(), &forged)
+        },
     ]
 }
 
-fn tokens(keys: &SigningKeys, key: KeyKind, count: usize) -> Tokens {
+fn tokens(keys: &SigningKeys, key: KeyKind, count: usize, forge: Option<Forgery>) -> Tokens {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let mint = Mint { issuer: ISSUER, keys, now: i64::try_from(now).unwrap() };
     let make = |nth: usize| {
         let claims = json!({"jti": nth.to_string(), "groups": ["checkout", "payments"]}).as_object().unwrap().clone();
-        let spec =
-            TokenSpec { user: Some("ada".into()), key, claims, expires_in_seconds: Some(7200), ..TokenSpec::default() };
+        let spec = TokenSpec {
+            user: Some("ada".into()),
+            key,
+            claims,
+            forge,
+            expires_in_seconds: Some(7200),
+            ..TokenSpec::default()
+        };
         Some(mint.token(&spec).unwrap())
     };
     Arc::new((0..count).map(make).collect())

@@ -80,7 +80,9 @@ impl FilterModule {
         self.module.imports().map(|import| (import.module().to_owned(), import.name().to_owned())).collect()
     }
 
-    pub(crate) fn exports(&self, name: &str) -> bool {
+    /// Whether the module exports something of this name.
+    #[must_use]
+    pub fn exports(&self, name: &str) -> bool {
         self.module.get_export(name).is_some()
     }
 

@@ -176,6 +176,8 @@ pub struct Report {
     pub fuel_used: u64,
     /// Bytes that host functions copied out of the filter's memory, and into it.
     pub bytes_copied: u64,
+    /// Bytes the filter asked its allocator for, where it tells, as `test-harness/measured` does.
+    pub bytes_allocated: u64,
     /// Host functions the filter called, by name.
     pub host_calls: BTreeMap<&'static str, u32>,
 }

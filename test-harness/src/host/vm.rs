@@ -15,6 +15,8 @@ pub(crate) struct Vm {
     /// After a trap the instance's memory cannot be trusted: no host calls it again.
     pub(crate) trapped: bool,
     pub(crate) fuel_used: u64,
+    /// What the filter had asked its allocator for when it was last looked at.
+    allocated: u64,
 }
 
 const ABI_VERSIONS: [&str; 3] = ["proxy_abi_version_0_1_0", "proxy_abi_version_0_2_0", "proxy_abi_version_0_2_1"];
@@ -49,7 +51,7 @@ impl Vm {
         let allocate = instance.get_typed_func(&mut store, allocator).map_err(link_error)?;
         store.data_mut().memory = memory;
         store.data_mut().allocate = Some(allocate);
-        let mut vm = Self { store, instance, trapped: false, fuel_used: 0 };
+        let mut vm = Self { store, instance, trapped: false, fuel_used: 0, allocated: 0 };
         let start = if module.exports("_initialize") { "_initialize" } else { "_start" };
         vm.call(Phase::Start, Active::None, start, (), ()).map_err(|Trap(message)| StartError::Trapped(message))?;
         Ok(vm)
@@ -58,6 +60,16 @@ impl Vm {
     /// Size of the linear memory.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.store.data().memory.map_or(0, |memory| memory.data_size(&self.store))
+    }
+
+    /// Bytes that the filter has asked its allocator for since the last call; 0 where it does not tell.
+    pub(crate) fn take_allocated(&mut self) -> u64 {
+        if self.trapped {
+            return 0;
+        }
+        let Ok(tell) = self.instance.get_typed_func::<(), u64>(&mut self.store, "allocated_bytes") else { return 0 };
+        let now = tell.call(&mut self.store, ()).unwrap_or(self.allocated);
+        now - std::mem::replace(&mut self.allocated, now)
     }
 
     pub(crate) fn state(&self) -> &HostState {

@@ -152,7 +152,8 @@ impl Worker {
         HostError::WorkerDied { reason }
     }
 
-    /// Runs one callback, books its cost, and draws the consequences of a trap.
+    /// Runs one callback, books its cost, and draws the consequences of a trap. A callback that the module does not export is
+    /// passed over on Envoy.
     pub(crate) fn run<P, R>(
         &mut self,
         phase: Phase,
@@ -165,6 +166,11 @@ impl Worker {
         P: WasmParams,
         R: WasmResults,
     {
+        self.vm()?;
+        if self.is_kong() && !self.module.exports(name) {
+            // Kong looks its callbacks up once and calls what it found, null pointers too.
+            return Err(self.die(format!("the module does not export {name}")));
+        }
         let vm = self.vm()?;
         let result = vm.call(phase, active, name, parameters, absent);
         self.book(active);
@@ -178,6 +184,7 @@ impl Worker {
     fn book(&mut self, active: Active) {
         let Some(vm) = &mut self.vm else { return };
         let fuel = std::mem::take(&mut vm.fuel_used);
+        let allocated = vm.take_allocated();
         let calls = std::mem::take(&mut vm.state_mut().calls);
         let copied = vm.state_mut().copied.take();
         let report = match active {
@@ -187,6 +194,7 @@ impl Worker {
         let report = report.unwrap_or(&mut self.background);
         report.fuel_used += fuel;
         report.bytes_copied += copied;
+        report.bytes_allocated += allocated;
         for (name, count) in calls {
             *report.host_calls.entry(name).or_default() += count;
         }

@@ -10,7 +10,7 @@ use test_harness::{Outcome, Profile, RequestHead};
 const UNLOOKED_FUEL: u64 = 135_000;
 
 /// The issuer's name and `kid`, and a signature by somebody else's key.
-fn forged(nth: usize) -> RequestHead {
+pub(super) fn forged(nth: usize) -> RequestHead {
     let by = |keys| token_by(keys, KeyKind::Es256, json!({"groups": ["payments"], "jti": nth.to_string()}));
     let (good, bad) = (by(&KEYS), by(&OTHER_KEYS));
     let parts = (good.rsplit_once('.').unwrap().0, bad.rsplit_once('.').unwrap().1);

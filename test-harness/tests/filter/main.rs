@@ -6,6 +6,7 @@
 mod catalog;
 mod cost;
 mod floods;
+mod growth;
 mod keys;
 mod presets;
 mod quotas;

@@ -50,10 +50,19 @@ pub(crate) fn config(change: Value) -> Value {
     config
 }
 
+/// The filter with an allocator that counts.
+pub(crate) fn measured() -> Arc<FilterModule> {
+    FilterModule::load(concat!(env!("CARGO_MANIFEST_DIR"), "/measured/measured.wasm")).unwrap()
+}
+
 pub(crate) fn start(node: &Node, routes: &[(&str, Value)]) -> Worker {
+    start_of(&module(), node, routes)
+}
+
+pub(crate) fn start_of(module: &Arc<FilterModule>, node: &Node, routes: &[(&str, Value)]) -> Worker {
     let routes: Vec<_> =
         routes.iter().map(|(name, config)| ((*name).to_owned(), config.to_string().into_bytes())).collect();
-    Worker::start(node, &module(), &routes).unwrap()
+    Worker::start(node, module, &routes).unwrap()
 }
 
 pub(crate) fn token_by(keys: &SigningKeys, key: KeyKind, claims: Value) -> String {

@@ -84,6 +84,7 @@ pub struct Probe {
     data: RefCell<Vec<u8>>,
     bodies: Vec<(&'static str, String, Option<String>)>,
     imports: String,
+    missing: Vec<&'static str>,
 }
 
 impl Probe {
@@ -173,6 +174,12 @@ impl Probe {
         self
     }
 
+    /// Leaves a callback out.
+    pub fn without(mut self, callback: &'static str) -> Self {
+        self.missing.push(callback);
+        self
+    }
+
     pub fn import(mut self, line: &str) -> Self {
         self.imports.push_str(line);
         self
@@ -184,7 +191,7 @@ impl Probe {
             let _ = writeln!(wat, "(import \"env\" \"{import}\" (func ${name} (param {parameters}) (result i32)))");
         }
         let _ = writeln!(wat, "{}{PRELUDE}", self.imports);
-        for (name, parameters, usual) in CALLBACKS {
+        for (name, parameters, usual) in CALLBACKS.iter().filter(|(name, ..)| !self.missing.contains(name)) {
             let own = self.bodies.iter().find(|(callback, ..)| callback == name);
             let body = own.map_or("", |(_, body, _)| body.as_str());
             let result = own.and_then(|(_, _, result)| result.as_deref()).or(*usual);

@@ -1,11 +1,11 @@
 //! `quotas.engine`.
 
-use super::shape::Secret;
+use crate::values::Secret;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct Engine {
+pub struct Engine {
     pub url: String,
     pub upstream: Option<String>,
     pub user: Option<String>,
@@ -24,7 +24,7 @@ pub(in crate::config) struct Engine {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum Synchronise {
+pub enum Synchronise {
     Exact,
     #[default]
     Periodic,
@@ -32,7 +32,7 @@ pub(in crate::config) enum Synchronise {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum EngineFault {
+pub enum EngineFault {
     #[default]
     Local,
     Deny,
@@ -41,7 +41,7 @@ pub(in crate::config) enum EngineFault {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Breaker {
+pub struct Breaker {
     pub failures: u64,
     pub open_seconds: u64,
 }

@@ -1,13 +1,13 @@
 //! One entry of `issuers`, after its preset has filled in what the operator left out.
 
-use super::shape::{List, OneOrMore, Secret};
+use crate::values::{List, OneOrMore, Secret};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct Issuer {
+pub struct Issuer {
     pub issuer: String,
     #[serde(default)]
     pub audiences: List<String>,
@@ -46,7 +46,7 @@ pub(in crate::config) struct Issuer {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum AudienceMatch {
+pub enum AudienceMatch {
     #[default]
     Any,
     All,
@@ -55,7 +55,7 @@ pub(in crate::config) enum AudienceMatch {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum SubjectKind {
+pub enum SubjectKind {
     #[default]
     User,
     Service,
@@ -63,7 +63,7 @@ pub(in crate::config) enum SubjectKind {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Fetch {
+pub struct Fetch {
     pub timeout_ms: u64,
     pub max_age_seconds: u64,
     pub stale_seconds: u64,
@@ -78,7 +78,7 @@ impl Default for Fetch {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct AgedSecret {
+pub struct AgedSecret {
     pub secret: Secret,
     pub kid: Option<String>,
     pub rotate_by: Option<String>,
@@ -87,7 +87,7 @@ pub(in crate::config) struct AgedSecret {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct Userinfo {
+pub struct Userinfo {
     pub uri: String,
     pub upstream: Option<String>,
     pub groups: Option<String>,
@@ -98,7 +98,7 @@ pub(in crate::config) struct Userinfo {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Claims {
+pub struct Claims {
     pub user: Option<String>,
     pub groups: Option<String>,
     pub client: Option<OneOrMore>,
@@ -110,7 +110,7 @@ pub(in crate::config) struct Claims {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Users {
+pub struct Users {
     pub namespace: String,
     pub transform: Transform,
     pub entity_refs: bool,
@@ -124,7 +124,7 @@ impl Default for Users {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Groups {
+pub struct Groups {
     pub table: BTreeMap<String, String>,
     pub transform: Option<Transform>,
     pub namespace: String,
@@ -148,7 +148,7 @@ impl Default for Groups {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(in crate::config) enum Transform {
+pub enum Transform {
     Identity,
     KebabCase,
     LastPathSegment,

@@ -7,12 +7,12 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// Tells a field that is `null` from one that is not there.
-pub(super) fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+pub(crate) fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
     Option::<String>::deserialize(from).map(Some)
 }
 
 /// A shared secret. Its text never reaches an error message, whatever type the configuration gives it.
-pub(in crate::config) struct Secret(pub String);
+pub struct Secret(pub String);
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -25,7 +25,7 @@ impl<'de> Deserialize<'de> for Secret {
 
 /// A JSON array. Kong re-encodes a configuration through Lua, where an empty array comes out as `{}`: that counts as an
 /// empty array too.
-pub(in crate::config) struct List<T>(pub Vec<T>);
+pub struct List<T>(pub Vec<T>);
 
 impl<T> Default for List<T> {
     fn default() -> Self {
@@ -65,7 +65,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
 }
 
 /// One text, or an array of them.
-pub(in crate::config) struct OneOrMore(pub Vec<String>);
+pub struct OneOrMore(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for OneOrMore {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Verification {
+pub struct Verification {
     pub per_second: u64,
     pub burst: u64,
     pub per_address: PerAddress,
@@ -19,7 +19,7 @@ impl Default for Verification {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct PerAddress {
+pub struct PerAddress {
     pub per_second: u64,
     pub burst: u64,
 }

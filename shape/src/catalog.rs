@@ -1,11 +1,11 @@
 //! `catalog`.
 
-use super::shape::{List, Secret};
+use crate::values::{List, Secret};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct Catalog {
+pub struct Catalog {
     pub url: String,
     pub upstream: Option<String>,
     pub token: Option<Secret>,
@@ -29,7 +29,7 @@ pub(in crate::config) struct Catalog {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum OnStale {
+pub enum OnStale {
     #[default]
     Deny,
     Allow,

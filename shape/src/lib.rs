@@ -1,25 +1,49 @@
-//! Serde's mirror of the configuration text. Unknown fields are refused everywhere; meaning is checked in `parse`.
+//! The shape of a configuration's text: serde's mirror of it. Unknown fields are refused everywhere; what it means is checked by
+//! who reads it (`config::parse` of the filter).
+//!
+//! A crate of its own because it is built for size, where the rest of the filter is built for speed: reading every type with
+//! its path in mind makes much code, and it runs once a configuration.
+#![forbid(unsafe_code)]
+#![allow(missing_docs, reason = "the settings are described where operators read of them, in the schema for Kong")]
 
 mod catalog;
 mod engine;
 mod issuer;
-mod shape;
+mod values;
 mod verification;
 
-pub(in crate::config) use catalog::{Catalog, OnStale};
-pub(in crate::config) use engine::{Engine, EngineFault, Synchronise};
-pub(in crate::config) use issuer::{AgedSecret, AudienceMatch, Claims, Fetch, Groups, Issuer, SubjectKind, Transform};
-pub(in crate::config) use shape::List;
-pub(in crate::config) use verification::Verification;
+pub use catalog::{Catalog, OnStale};
+pub use engine::{Engine, EngineFault, Synchronise};
+pub use issuer::{AgedSecret, AudienceMatch, Claims, Fetch, Groups, Issuer, SubjectKind, Transform};
+pub use values::{List, Secret};
+pub use verification::Verification;
 
 use serde::Deserialize;
 use serde_json::Value;
-use shape::present;
 use std::collections::BTreeMap;
+use values::present;
+
+/// A configuration that has not the shape of one.
+#[derive(Debug)]
+pub struct ShapeError {
+    /// Where, as in `issuers[0].typ`.
+    pub path: String,
+    /// What is wrong: an unknown field, a missing one, a value of another type or an unknown word.
+    pub message: String,
+}
+
+/// Reads a configuration.
+///
+/// # Errors
+/// The first part that has another shape.
+pub fn read(value: Value) -> Result<Config, ShapeError> {
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| ShapeError { path: error.path().to_string(), message: error.inner().to_string() })
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct Config {
+pub struct Config {
     pub entity: Option<String>,
     pub catalog: Option<Catalog>,
     pub owner: Option<String>,
@@ -47,7 +71,7 @@ pub(in crate::config) struct Config {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Credentials {
+pub struct Credentials {
     pub header: String,
     /// Absent means `Bearer` for `authorization` and none for any other header.
     #[serde(deserialize_with = "present")]
@@ -73,14 +97,14 @@ impl Default for Credentials {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum Preflight {
+pub enum Preflight {
     Pass,
     Check,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct Policy {
+pub struct Policy {
     #[serde(default)]
     pub mode: Mode,
     #[serde(default)]
@@ -90,7 +114,7 @@ pub(in crate::config) struct Policy {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum Mode {
+pub enum Mode {
     #[default]
     Enforce,
     Shadow,
@@ -98,7 +122,7 @@ pub(in crate::config) enum Mode {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum Agents {
+pub enum Agents {
     #[default]
     Deny,
     ReadOnly,
@@ -107,7 +131,7 @@ pub(in crate::config) enum Agents {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct Rule {
+pub struct Rule {
     pub name: Option<String>,
     #[serde(default)]
     pub methods: List<String>,
@@ -120,7 +144,7 @@ pub(in crate::config) struct Rule {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum Kind {
+pub enum Kind {
     User,
     Service,
     Agent,
@@ -128,7 +152,7 @@ pub(in crate::config) enum Kind {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct Quotas {
+pub struct Quotas {
     #[serde(default)]
     pub mode: Mode,
     #[serde(default)]
@@ -141,7 +165,7 @@ pub(in crate::config) struct Quotas {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum StoreFault {
+pub enum StoreFault {
     #[default]
     Deny,
     Allow,
@@ -149,7 +173,7 @@ pub(in crate::config) enum StoreFault {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct QuotaPolicy {
+pub struct QuotaPolicy {
     pub name: String,
     pub per: Per,
     pub windows: List<String>,
@@ -163,7 +187,7 @@ pub(in crate::config) struct QuotaPolicy {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum Per {
+pub enum Per {
     Group,
     User,
     Client,
@@ -172,7 +196,7 @@ pub(in crate::config) enum Per {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Tags {
+pub struct Tags {
     pub baggage: bool,
     pub consumer_headers: ConsumerHeaders,
     pub context: bool,
@@ -186,7 +210,7 @@ impl Default for Tags {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum ConsumerHeaders {
+pub enum ConsumerHeaders {
     Strip,
     Set,
     Keep,
@@ -194,7 +218,7 @@ pub(in crate::config) enum ConsumerHeaders {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Audit {
+pub struct Audit {
     pub log_level: Level,
     pub sample_allows: f64,
 }
@@ -207,7 +231,7 @@ impl Default for Audit {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::config) enum Level {
+pub enum Level {
     Error,
     Warn,
     Info,
@@ -216,7 +240,7 @@ pub(in crate::config) enum Level {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Metrics {
+pub struct Metrics {
     pub enabled: bool,
 }
 
@@ -228,7 +252,7 @@ impl Default for Metrics {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct SharedData {
+pub struct SharedData {
     pub keys_zone: String,
     pub quota_zone: String,
     pub catalog_zone: String,
