@@ -24,13 +24,14 @@ pub(super) fn credential(run: &Run<'_>) -> (model::Credential, Option<String>) {
     let scheme = credentials.scheme.as_ref().map(|scheme| format!(" ({scheme})")).unwrap_or_default();
     let cookie = credentials.cookie.as_ref().map(|name| format!(" or cookie {name}")).unwrap_or_default();
     let looked_in = format!("header {}{scheme}{cookie}", credentials.header);
-    match find_credential(credentials, run.seen) {
+    let found = find_credential(credentials, run.seen).and_then(|found| found.map(|found| found.token()).transpose());
+    match found {
         Ok(None) => (model::Credential { looked_in, found: "none".to_owned(), bytes: None }, None),
-        Ok(Some(found)) => {
+        Ok(Some(token)) => {
             let is_in_header = run.seen.get(&credentials.header).is_some();
             let place = if is_in_header { "in the header" } else { "in the cookie" };
-            let bytes = Some(found.token.len());
-            (model::Credential { looked_in, found: place.to_owned(), bytes }, Some(found.token))
+            let bytes = Some(token.len());
+            (model::Credential { looked_in, found: place.to_owned(), bytes }, Some(token))
         }
         Err(error) => (model::Credential { looked_in, found: error.to_string(), bytes: None }, None),
     }
