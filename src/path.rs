@@ -105,6 +105,22 @@ enum Segment {
     Any,
 }
 
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for segment in &self.segments {
+            match segment {
+                Segment::Literal(text) => write!(f, "/{text}")?,
+                Segment::Any => f.write_str("/*")?,
+            }
+        }
+        match (self.open, self.segments.is_empty()) {
+            (true, _) => f.write_str("/**"),
+            (false, true) => f.write_str("/"),
+            (false, false) => Ok(()),
+        }
+    }
+}
+
 /// Why a text is no pattern; the words say what is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PatternProblem {
@@ -247,6 +263,14 @@ mod tests {
             let path = RequestPath::parse(target.as_bytes()).unwrap();
             assert_eq!(PathPattern::parse(pattern).unwrap().matches(&path), matches, "{pattern} {target}");
         }
+    }
+
+    #[test]
+    fn a_pattern_is_written_as_it_was_read() {
+        for text in ["/", "/**", "/payments", "/payments/*/items", "/payments/**"] {
+            assert_eq!(PathPattern::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(PathPattern::parse("/payments/{id}").unwrap().to_string(), "/payments/*");
     }
 
     #[test]

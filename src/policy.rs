@@ -118,26 +118,70 @@ pub struct RequestFacts<'a> {
     pub target: &'a [u8],
 }
 
+/// A rule against a request.
+#[derive(Debug)]
+pub struct Weighed<'a> {
+    /// The rule.
+    pub rule: &'a Rule,
+    /// Whether it matches, or why not.
+    pub fit: Fit,
+    /// What it says; `None` where it does not match.
+    pub outcome: Option<Outcome>,
+}
+
+/// Whether a rule matches a request, or which of its conditions does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// It matches.
+    Matches,
+    /// The caller is of another kind.
+    Principal,
+    /// The method is another.
+    Method,
+    /// The path is another.
+    Path,
+    /// It asks for the path, and that can be read in more than one way: the request is denied.
+    Ambiguous(PathProblem),
+}
+
+/// What let a request pass, and the group or user whose ownership did.
+pub type Grant = (AllowReason, Option<EntityRef>);
+
 /// Decides: the first rule that matches speaks, and none denies.
 pub fn decide(policy: &Policy, callee: &Callee, request: &RequestFacts<'_>, principal: Option<&Principal>) -> Decision {
-    let agents = callee.terms.agents.map_or(policy.agents, |terms| terms.min(policy.agents));
-    if let Some(denial) = agent_denial(agents, request.method, principal) {
+    if let Some(denial) = agent_denial(agents(policy, callee), request.method, principal) {
         return Decision { outcome: Outcome::Denied(denial), rule: None };
     }
+    let decided = weigh(policy, callee, request, principal)
+        .find_map(|Weighed { rule, outcome, .. }| outcome.map(|outcome| (outcome, Some(rule.name.clone()))));
+    let (outcome, rule) = decided.unwrap_or((Outcome::Denied(no_rule(principal)), None));
+    Decision { outcome, rule }
+}
+
+/// What agents may do: what the route allows, or what the entity's annotations do where that is less.
+pub fn agents(policy: &Policy, callee: &Callee) -> AgentAccess {
+    callee.terms.agents.map_or(policy.agents, |terms| terms.min(policy.agents))
+}
+
+/// The rules against a request, one by one: the first that has an outcome decides. Agents have been denied before, where they
+/// are.
+pub fn weigh<'a>(
+    policy: &'a Policy,
+    callee: &'a Callee,
+    request: &RequestFacts<'a>,
+    principal: Option<&'a Principal>,
+) -> impl Iterator<Item = Weighed<'a>> {
+    let method = request.method;
     let mut path = LazyPath { target: request.target, parsed: None };
-    for rule in &policy.rules {
-        match applies(rule, request.method, &mut path, principal) {
-            Ok(false) => {}
-            Ok(true) => {
-                return Decision {
-                    outcome: judge(callee, rule, request.method, principal),
-                    rule: Some(rule.name.clone()),
-                };
-            }
-            Err(denial) => return Decision { outcome: Outcome::Denied(denial), rule: Some(rule.name.clone()) },
-        }
-    }
-    Decision { outcome: Outcome::Denied(no_rule(principal)), rule: None }
+    policy.rules.iter().map(move |rule| {
+        let fit = fit(rule, method, &mut path, principal);
+        let outcome = match fit {
+            Fit::Matches => Some(judge(callee, rule, method, principal)),
+            Fit::Ambiguous(_) => Some(Outcome::Denied(PolicyDenial::AmbiguousPath)),
+            Fit::Principal | Fit::Method | Fit::Path => None,
+        };
+        Weighed { rule, fit, outcome }
+    })
 }
 
 /// Without a token, having one might have made a difference.
@@ -163,28 +207,27 @@ struct LazyPath<'a> {
 }
 
 impl LazyPath<'_> {
-    fn get(&mut self) -> Result<&RequestPath, PolicyDenial> {
+    fn get(&mut self) -> Result<&RequestPath, PathProblem> {
         let target = self.target;
-        let parsed = self.parsed.get_or_insert_with(|| RequestPath::parse(target));
-        parsed.as_ref().map_err(|_| PolicyDenial::AmbiguousPath)
+        self.parsed.get_or_insert_with(|| RequestPath::parse(target)).as_ref().map_err(|problem| *problem)
     }
 }
 
-fn applies(
-    rule: &Rule,
-    method: &str,
-    path: &mut LazyPath<'_>,
-    principal: Option<&Principal>,
-) -> Result<bool, PolicyDenial> {
-    let kind_fits = rule.principals.is_empty() || principal.is_some_and(|p| rule.principals.contains(&p.kind));
-    if !kind_fits || !method_fits(&rule.methods, method) {
-        return Ok(false);
+fn fit(rule: &Rule, method: &str, path: &mut LazyPath<'_>, principal: Option<&Principal>) -> Fit {
+    if !(rule.principals.is_empty() || principal.is_some_and(|p| rule.principals.contains(&p.kind))) {
+        return Fit::Principal;
+    }
+    if !method_fits(&rule.methods, method) {
+        return Fit::Method;
     }
     if rule.paths.is_empty() {
-        return Ok(true);
+        return Fit::Matches;
     }
-    let path = path.get()?;
-    Ok(rule.paths.iter().any(|pattern| pattern.matches(path)))
+    match path.get() {
+        Ok(path) if rule.paths.iter().any(|pattern| pattern.matches(path)) => Fit::Matches,
+        Ok(_) => Fit::Path,
+        Err(problem) => Fit::Ambiguous(problem),
+    }
 }
 
 /// A rule on GET is one on HEAD too, which is GET without the body (RFC 9110 §9.3.2).
@@ -194,9 +237,8 @@ fn method_fits(methods: &[Method], method: &str) -> bool {
 
 /// Asks everything that the rule allows and reports the strongest ground: what a caller owns before what it is.
 fn judge(callee: &Callee, rule: &Rule, method: &str, principal: Option<&Principal>) -> Outcome {
-    let allows = rule.allow.iter().flat_map(|allow| meant(allow, callee, method));
-    let grounds = allows.filter_map(|allow| ground(callee, allow, principal));
-    if let Some((reason, granted_by)) = grounds.min_by_key(|(reason, _)| strength(*reason)) {
+    let grants = rule.allow.iter().filter_map(|allow| grant(allow, callee, method, principal));
+    if let Some((reason, granted_by)) = strongest(grants) {
         return Outcome::Allowed { reason, granted_by };
     }
     Outcome::Denied(match principal {
@@ -212,8 +254,17 @@ fn judge(callee: &Callee, rule: &Rule, method: &str, principal: Option<&Principa
     })
 }
 
+/// What a word of a rule grants a caller, if anything; of `catalog`, the strongest of what it stands for.
+pub fn grant(allow: &Allow, callee: &Callee, method: &str, principal: Option<&Principal>) -> Option<Grant> {
+    strongest(meant(allow, callee, method).iter().filter_map(|allow| ground(callee, allow, principal)))
+}
+
+fn strongest(grants: impl Iterator<Item = Grant>) -> Option<Grant> {
+    grants.min_by_key(|(reason, _)| strength(*reason))
+}
+
 /// What a word of a rule comes to: `catalog` stands for what the entity's annotations say.
-fn meant<'a>(allow: &'a Allow, callee: &'a Callee, method: &str) -> &'a [Allow] {
+pub fn meant<'a>(allow: &'a Allow, callee: &'a Callee, method: &str) -> &'a [Allow] {
     match allow {
         Allow::Catalog => callee.terms.allow(method),
         allow => std::slice::from_ref(allow),
@@ -232,7 +283,7 @@ fn asks_for_groups(rule: &Rule) -> bool {
     })
 }
 
-fn ground(callee: &Callee, allow: &Allow, principal: Option<&Principal>) -> Option<(AllowReason, Option<EntityRef>)> {
+fn ground(callee: &Callee, allow: &Allow, principal: Option<&Principal>) -> Option<Grant> {
     if *allow == Allow::Anyone {
         return Some((AllowReason::Anyone, None));
     }
@@ -265,5 +316,39 @@ fn strength(reason: AllowReason) -> u8 {
         AllowReason::Authenticated => 4,
         AllowReason::CatalogStale => 5,
         AllowReason::Anyone => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use serde_json::json;
+
+    #[test]
+    fn rules_are_weighed_one_by_one_and_the_first_with_an_outcome_decides() {
+        let config = json!({"entity": "api:default/x", "owner": "group:default/a", "issuers": [], "policy": {"rules": [
+            {"name": "agents", "principals": ["agent"], "allow": ["anyone"]},
+            {"name": "write", "methods": ["POST"], "allow": ["owner"]},
+            {"name": "admin", "paths": ["/admin/**"], "allow": ["owner"]},
+            {"name": "read", "methods": ["GET"], "allow": ["anyone"]},
+            {"name": "all", "allow": []},
+        ]}});
+        let config = Config::parse(config.to_string().as_bytes()).unwrap();
+        let callee = Callee::configured(&config).unwrap();
+        let weighed = |target: &'static str| {
+            let facts = RequestFacts { method: "HEAD", target: target.as_bytes() };
+            let fits: Vec<_> = weigh(&config.policy, &callee, &facts, None).map(|weighed| weighed.fit).collect();
+            let first = weigh(&config.policy, &callee, &facts, None).find_map(|weighed| weighed.outcome);
+            let decision = decide(&config.policy, &callee, &facts, None);
+            assert_eq!(first, Some(decision.outcome.clone()));
+            (fits, decision.rule.unwrap(), decision.outcome)
+        };
+        let anyone = Outcome::Allowed { reason: AllowReason::Anyone, granted_by: None };
+        let plain = [Fit::Principal, Fit::Method, Fit::Path, Fit::Matches, Fit::Matches];
+        assert_eq!(weighed("/x"), (plain.into(), "read".to_owned(), anyone));
+        let (fits, rule, outcome) = weighed("/admin/../x");
+        assert_eq!((fits[2], rule.as_str()), (Fit::Ambiguous(PathProblem::DotSegment), "admin"));
+        assert_eq!(outcome, Outcome::Denied(PolicyDenial::AmbiguousPath));
     }
 }

@@ -282,6 +282,19 @@ pub enum NameTransform {
     MsGraph,
 }
 
+impl NameTransform {
+    /// The word for it in configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::KebabCase => "kebab-case",
+            Self::LastPathSegment => "last-path-segment",
+            Self::EmailLocalPart => "email-local-part",
+            Self::MsGraph => "msgraph",
+        }
+    }
+}
+
 /// How a user claim becomes a `user:` ref.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserMapping {

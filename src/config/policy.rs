@@ -50,6 +50,15 @@ pub enum AgentAccess {
 }
 
 impl AgentAccess {
+    /// The word for it in configuration and annotations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::ReadOnly => "read_only",
+            Self::Allow => "allow",
+        }
+    }
+
     /// What a word in configuration and annotations means.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {

@@ -11,6 +11,7 @@
 mod admit;
 mod aim;
 mod charge;
+mod findings;
 mod identify;
 mod report;
 mod request;
@@ -20,6 +21,7 @@ mod upkeep;
 mod userinfo;
 mod verification;
 
+pub use findings::Findings;
 pub use route::Route;
 use upkeep::fetch_answered;
 pub use upkeep::{Errand, tick};
@@ -144,6 +146,17 @@ impl Exchange {
         }
     }
 
+    /// What was found out about the request, once it is settled.
+    pub fn findings(&self) -> Option<Findings<'_>> {
+        match &self.0 {
+            State::Admitted(Admitted { report, .. }) | State::Denied(report) => Some(report.findings()),
+            State::AwaitingCatalog(_)
+            | State::AwaitingKeys(_)
+            | State::AwaitingUserinfo(_)
+            | State::AwaitingQuota(_) => None,
+        }
+    }
+
     /// The answer is out, or the client is gone (`None`).
     pub fn finished(self, around: &Around<'_>, status: Option<u16>) {
         match self.0 {
@@ -157,8 +170,7 @@ impl Exchange {
 }
 
 fn deny(report: Report, denial: Denial, around: &Around<'_>) -> (Exchange, Effect) {
-    let (report, audit) = report.denied(&denial, around);
-    let answer = denial.answer(&report.about());
+    let (report, answer, audit) = report.denied(denial, around);
     let answer = Answer { status: answer.status, headers: answer.headers, body: answer.body, audit };
     (Exchange(State::Denied(report)), Effect::Answer(answer))
 }

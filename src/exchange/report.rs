@@ -1,9 +1,9 @@
 //! What is told of a request: the audit line and the counts.
 
 use super::request::Request;
-use super::{Around, Route};
+use super::{Around, Findings, Route};
 use crate::config::{Mode, Quotas};
-use crate::denial::{About, Denial};
+use crate::denial::{self, About, Denial};
 use crate::entity::EntityRef;
 use crate::identity::{Groups, Principal};
 use crate::ownership::Callee;
@@ -24,8 +24,8 @@ pub(super) struct Report {
     rule: Option<String>,
     granted_by: Option<EntityRef>,
     reason: &'static str,
-    /// The denial that shadow mode did not carry out.
-    shadowed: Option<Denial>,
+    /// The denial that was carried out, or the one that shadow mode did not carry out.
+    denial: Option<Denial>,
     quota: Vec<WindowState>,
     /// What was done in the place of a quota engine that did not answer.
     engine: Option<&'static str>,
@@ -38,8 +38,8 @@ impl Report {
 
     /// The report of a request whose route has no configuration.
     pub(super) fn without_route(request: Request) -> Self {
-        let (route, known, rule, granted_by, shadowed, quota, engine) = Default::default();
-        Self { route, request, known, rule, granted_by, reason: "", shadowed, quota, engine }
+        let (route, known, rule, granted_by, denial, quota, engine) = Default::default();
+        Self { route, request, known, rule, granted_by, reason: "", denial, quota, engine }
     }
 
     pub(super) fn by(self, known: Option<Rc<Known>>) -> Self {
@@ -56,7 +56,7 @@ impl Report {
 
     /// Notes a denial that is recorded but not carried out; the first one is what the request is known for.
     pub(super) fn note_shadow(&mut self, denial: Denial) {
-        self.shadowed.get_or_insert(denial);
+        self.denial.get_or_insert(denial);
     }
 
     /// Notes what is done in the place of a quota engine that did not answer.
@@ -111,9 +111,8 @@ impl Report {
         self.allowed(around)
     }
 
-    pub(super) fn allowed(mut self, around: &Around<'_>) -> (Self, Option<Line>) {
-        let shadowed = self.shadowed.take();
-        let line = match &shadowed {
+    pub(super) fn allowed(self, around: &Around<'_>) -> (Self, Option<Line>) {
+        let line = match &self.denial {
             Some(denial) => self.tell("shadow_deny", denial.reason(), denial.detail(), around),
             None if self.is_sampled() => self.tell("allow", self.reason, None, around),
             None => {
@@ -124,13 +123,28 @@ impl Report {
         (self, line)
     }
 
-    pub(super) fn denied(self, denial: &Denial, around: &Around<'_>) -> (Self, Option<Line>) {
+    /// Tells a denial, and what the client is answered.
+    pub(super) fn denied(mut self, denial: Denial, around: &Around<'_>) -> (Self, denial::Answer, Option<Line>) {
         let line = self.tell("deny", denial.reason(), denial.detail(), around);
-        (self, line)
+        let answer = denial.answer(&self.about());
+        self.denial = Some(denial);
+        (self, answer, line)
+    }
+
+    pub(super) fn findings(&self) -> Findings<'_> {
+        Findings {
+            callee: self.callee(),
+            known: self.known.as_deref(),
+            rule: self.rule.as_deref(),
+            granted_by: self.granted_by.as_ref(),
+            denial: self.denial.as_ref(),
+            reason: self.reason,
+            quota: &self.quota,
+        }
     }
 
     /// What an answer says about the resource.
-    pub(super) fn about(&self) -> About<'_> {
+    fn about(&self) -> About<'_> {
         let config = self.route.as_ref().map(|route| &route.config);
         About {
             entity: self.entity(),

@@ -57,6 +57,11 @@ impl Route {
         Rc::new(Self { config, issuer_ids, key_sets, budget, engine, callee, catalog, tick })
     }
 
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// How often something is to be done beside requests, if anything is: for catalogs, for keys that a provider serves or
     /// that age, and for counts that a cluster shares.
     pub fn tick(&self) -> Option<Duration> {

@@ -43,6 +43,11 @@ impl Claims {
         self.0.get(&name.0).or_else(|| pointer(&self.0, &name.0))
     }
 
+    /// All of them.
+    pub fn members(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
     /// A claim by its exact key.
     pub fn member(&self, name: &str) -> Option<&Value> {
         self.0.get(name)

@@ -8,11 +8,40 @@ pub fn agent<'a>(issuer: &Issuer, claims: &'a Claims) -> Option<&'a str> {
     claims.text(&issuer.claims.agent)
 }
 
+/// What a caller's kind was told by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KindBy {
+    /// The claim that names an agent, or an `act`.
+    Agent,
+    /// The claim that marks a service.
+    Service,
+    /// The client, which is the subject itself.
+    Client,
+    /// Nothing in the token: the issuer's subjects are of this kind.
+    Issuer(PrincipalKind),
+}
+
+impl KindBy {
+    /// The kind.
+    pub fn kind(self) -> PrincipalKind {
+        match self {
+            Self::Agent => PrincipalKind::Agent,
+            Self::Service | Self::Client => PrincipalKind::Service,
+            Self::Issuer(kind) => kind,
+        }
+    }
+}
+
 /// User, service or agent.
 pub fn kind(issuer: &Issuer, claims: &Claims) -> PrincipalKind {
+    kind_by(issuer, claims).kind()
+}
+
+/// The same, with what told it.
+pub fn kind_by(issuer: &Issuer, claims: &Claims) -> KindBy {
     // An `act` without a usable `sub` still says that somebody else acts.
     if agent(issuer, claims).is_some() || claims.member("act").is_some() {
-        return PrincipalKind::Agent;
+        return KindBy::Agent;
     }
     let is_service = match &issuer.claims.service {
         Some((name, Some(value))) => claims.holds(name, value),
@@ -22,7 +51,11 @@ pub fn kind(issuer: &Issuer, claims: &Claims) -> PrincipalKind {
     // Where no user takes part, `sub` is the client itself (RFC 9068 §2.2).
     let is_client_itself =
         || claims.member("sub").is_some_and(|sub| client(issuer, claims).is_some_and(|it| sub == it));
-    if is_service || is_client_itself() { PrincipalKind::Service } else { issuer.default_kind }
+    match (is_service, issuer.default_kind) {
+        (true, _) => KindBy::Service,
+        (false, _) if is_client_itself() => KindBy::Client,
+        (false, kind) => KindBy::Issuer(kind),
+    }
 }
 
 /// The OAuth client: the first of the configured claims that is there.

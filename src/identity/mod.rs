@@ -2,6 +2,7 @@
 
 mod budget;
 mod cache;
+mod check;
 pub mod claims;
 mod credentials;
 mod error;
@@ -11,8 +12,9 @@ mod verify;
 
 pub use budget::{Address, Budget, Budgets, Spender, Spent};
 pub use cache::TokenCache;
+pub use check::Check;
 pub use credentials::{Found, find_credential};
 pub use error::{CredentialError, TokenError};
-pub use kind::{agent, client, kind};
+pub use kind::{KindBy, agent, client, kind, kind_by};
 pub use principal::{Groups, GroupsUnknown, Principal};
 pub use verify::{Attempt, Keys, Unverified, Verified};

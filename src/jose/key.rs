@@ -48,6 +48,11 @@ impl Key {
         self.id
     }
 
+    /// Its `kid`, where it has one.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
     /// Until when it counts.
     pub fn life(&self) -> Life {
         self.life

@@ -102,6 +102,11 @@ impl KeySet {
         self.keys.iter().any(|key| key.id == id)
     }
 
+    /// The usable keys.
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
     /// Gives each key, in the order of the set, the dates that the configuration has for it.
     pub fn set_lives(&mut self, lives: &[Life]) {
         for (key, life) in self.keys.iter_mut().zip(lives) {

@@ -18,23 +18,14 @@ const MAX_GROUPS: usize = 1000;
 /// names one, or else put through the name transform. A value that makes no valid ref is dropped: it names no group that the
 /// catalog could have.
 pub fn map_groups(mapping: &GroupMapping, claims: &Claims, claim: &ClaimName, catalog: Option<&Index>) -> Groups {
-    let names = match claims.names(claim) {
-        Names::Absent if is_overflow(claims, claim) => return Groups::Unknown(GroupsUnknown::Overflow),
-        Names::Absent => return Groups::Known(Vec::new()),
-        Names::Malformed => return Groups::Unknown(GroupsUnknown::Malformed),
-        Names::List(names) if names.len() > MAX_GROUPS => return Groups::Unknown(GroupsUnknown::TooMany),
-        Names::List(names) if mapping.limit.is_some_and(|limit| names.len() >= limit) => {
-            return Groups::Unknown(GroupsUnknown::Overflow);
-        }
-        Names::List(names) => names,
+    let names = match group_names(mapping, claims, claim) {
+        Ok(names) => names,
+        Err(why) => return Groups::Unknown(why),
     };
-    if is_overflow(claims, claim) {
-        return Groups::Unknown(GroupsUnknown::Overflow);
-    }
     let mut groups = Vec::with_capacity(names.len());
     for name in names {
         match map_group(mapping, name, catalog) {
-            Ok(group) => groups.extend(group),
+            Ok(mapped) => groups.extend(mapped.into_group()),
             Err(CatalogNeeded) => return Groups::Unknown(GroupsUnknown::Unavailable),
         }
     }
@@ -46,23 +37,82 @@ pub fn map_groups(mapping: &GroupMapping, claims: &Claims, claim: &ClaimName, ca
     Groups::Known(groups)
 }
 
-/// A name means a group by the catalog, and the catalog is not to be had.
-struct CatalogNeeded;
+/// The values of a group claim; none where it is not there.
+///
+/// # Errors
+/// Why they are not known.
+pub fn group_names<'a>(
+    mapping: &GroupMapping,
+    claims: &'a Claims,
+    claim: &ClaimName,
+) -> Result<Vec<&'a str>, GroupsUnknown> {
+    let names = match claims.names(claim) {
+        Names::Absent if is_overflow(claims, claim) => return Err(GroupsUnknown::Overflow),
+        Names::Absent => return Ok(Vec::new()),
+        Names::Malformed => return Err(GroupsUnknown::Malformed),
+        Names::List(names) if names.len() > MAX_GROUPS => return Err(GroupsUnknown::TooMany),
+        Names::List(names) if mapping.limit.is_some_and(|limit| names.len() >= limit) => {
+            return Err(GroupsUnknown::Overflow);
+        }
+        Names::List(names) => names,
+    };
+    if is_overflow(claims, claim) { Err(GroupsUnknown::Overflow) } else { Ok(names) }
+}
 
-fn map_group(mapping: &GroupMapping, name: &str, catalog: Option<&Index>) -> Result<Option<EntityRef>, CatalogNeeded> {
+/// What a value of a group claim comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mapped {
+    /// This group, by the table.
+    Table(EntityRef),
+    /// This group or user, for the value is its full reference.
+    Ref(EntityRef),
+    /// This group, by an annotation in the catalog.
+    Annotation(EntityRef),
+    /// This group, by the name transform.
+    Transform(EntityRef),
+    /// Nothing: the value is the full reference of what is neither group nor user.
+    OtherKind,
+    /// Nothing: no group of the catalog, or more than one, has the value for its annotation.
+    NotInCatalog,
+    /// Nothing: the table does not have it and no transform is configured.
+    NotInTable,
+    /// Nothing: what the transform makes of it is no name.
+    NoName,
+}
+
+impl Mapped {
+    /// The group, where it comes to one.
+    pub fn into_group(self) -> Option<EntityRef> {
+        match self {
+            Self::Table(group) | Self::Ref(group) | Self::Annotation(group) | Self::Transform(group) => Some(group),
+            Self::OtherKind | Self::NotInCatalog | Self::NotInTable | Self::NoName => None,
+        }
+    }
+}
+
+/// A name means a group by the catalog, and the catalog is not to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CatalogNeeded;
+
+/// Maps one value of a group claim.
+///
+/// # Errors
+/// [`CatalogNeeded`] where it has to be looked up in a catalog that is not there.
+pub fn map_group(mapping: &GroupMapping, name: &str, catalog: Option<&Index>) -> Result<Mapped, CatalogNeeded> {
     if let Some(group) = mapping.table.get(name) {
-        return Ok(Some(group.clone()));
+        return Ok(Mapped::Table(group.clone()));
     }
     if mapping.entity_refs
         && let Ok(entity) = EntityRef::parse_full(name)
     {
-        return Ok(matches!(entity.kind(), "group" | "user").then_some(entity));
+        return Ok(if matches!(entity.kind(), "group" | "user") { Mapped::Ref(entity) } else { Mapped::OtherKind });
     }
     if let Some(annotation) = &mapping.annotation {
-        return catalog.ok_or(CatalogNeeded).map(|catalog| catalog.group_by(annotation, name));
+        let group = catalog.ok_or(CatalogNeeded)?.group_by(annotation, name);
+        return Ok(group.map_or(Mapped::NotInCatalog, Mapped::Annotation));
     }
-    let Some(transform) = mapping.transform else { return Ok(None) };
-    Ok(EntityRef::new("group", &mapping.namespace, &apply(transform, name)).ok())
+    let Some(transform) = mapping.transform else { return Ok(Mapped::NotInTable) };
+    Ok(EntityRef::new("group", &mapping.namespace, &apply(transform, name)).map_or(Mapped::NoName, Mapped::Transform))
 }
 
 /// Entra ID leaves a list of more than 200 groups out and says so: `hasgroups: true` in the implicit flow, otherwise a member
@@ -150,6 +200,26 @@ mod tests {
         );
         let cut = map(&limited, "groups", &json!({"groups": ["a", "b", "c"]}));
         assert_eq!(cut, Groups::Unknown(GroupsUnknown::Overflow));
+    }
+
+    #[test]
+    fn each_value_says_what_it_came_to() {
+        let group = |name: &str| EntityRef::parse_full(name).unwrap();
+        let identity = mapping(true, Some(NameTransform::Identity));
+        let by_annotation = GroupMapping { annotation: Some("keycloak.org/id".into()), ..mapping(false, None) };
+        let cases = [
+            (&identity, "0f-guid", Ok(Mapped::Table(group("group:default/payments")))),
+            (&identity, "user:default/ada", Ok(Mapped::Ref(group("user:default/ada")))),
+            (&identity, "api:default/x", Ok(Mapped::OtherKind)),
+            (&identity, "search", Ok(Mapped::Transform(group("group:default/search")))),
+            (&identity, "no name", Ok(Mapped::NoName)),
+            (&mapping(false, None), "search", Ok(Mapped::NotInTable)),
+            (&by_annotation, "0f-guid", Ok(Mapped::Table(group("group:default/payments")))),
+            (&by_annotation, "other-guid", Err(CatalogNeeded)),
+        ];
+        for (mapping, name, mapped) in cases {
+            assert_eq!(map_group(mapping, name, None), mapped, "{name}");
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct Tiers<'a> {
 
 /// Who is charged under one policy.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Subject<'a> {
+pub enum Subject<'a> {
     /// A ref that an operator has written or granted something to; no client chooses it.
     Entity(&'a EntityRef),
     /// A user's ref or a provider's text, which a client may have chosen: the kind of text, whose it is, and the text. The
@@ -51,7 +51,7 @@ pub(super) enum Subject<'a> {
 
 impl<'a> Subjects<'a> {
     /// Who is charged under `per`: what a token lacks falls back from group to user, and from client to user.
-    pub(super) fn subject(&self, per: Per) -> Subject<'a> {
+    pub fn subject(&self, per: Per) -> Subject<'a> {
         match per {
             Per::Entity => Subject::Entity(self.entity),
             Per::Group => self.group.map_or_else(|| self.caller(), Subject::Entity),

@@ -9,7 +9,7 @@ mod limiter;
 mod slots;
 mod window;
 
-pub use key::{KeySecret, KeySecrets, Subjects, Tiers};
+pub use key::{KeySecret, KeySecrets, Subject, Subjects, Tiers};
 pub use limiter::charge;
 
 use crate::config::Window;

@@ -4,6 +4,7 @@
 //! (`make wasm`), and Envoy (`make envoy`); `make test` asks.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
 
+use kong_yml::{Filters, KongYml};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,6 @@ use std::time::Duration;
 use test_harness::built_filter;
 use test_harness::envoy::{Bootstrap, Envoy, RouteSpec, find_binary};
 use test_harness::lab::http::Base;
-use test_harness::lab::kong_yml::KongYml;
 use test_harness::lab::peers::{DEFAULT_ISSUER, Peers};
 use test_harness::lab::resolve::Resolve;
 use test_harness::lab::scenarios::{self, Target};
@@ -59,7 +59,7 @@ async fn on_our_host(profile: Profile) {
 
 /// One route of Envoy for each prefix of `kong.yml`.
 fn routes(kong_yml: &KongYml) -> Vec<RouteSpec> {
-    let spec = |route: &test_harness::lab::kong_yml::Route, path: &String| {
+    let spec = |route: &kong_yml::Route, path: &String| {
         let service = kong_yml.services.get(route.service)?;
         let config = route.filters.first().map(|filter| String::from_utf8_lossy(&filter.config).into_owned());
         Some(RouteSpec {
@@ -90,7 +90,7 @@ async fn the_table_passes_on_our_host_as_envoy() {
 async fn the_table_passes_on_a_real_envoy() {
     let peers = peers().await;
     let text = std::fs::read_to_string(root().join("kong/kong.yml")).unwrap();
-    let (kong_yml, _) = KongYml::parse(&text, &["backstage_kong"]).unwrap();
+    let (kong_yml, _) = KongYml::parse(&text, Filters::Loaded(&["backstage_kong"])).unwrap();
     let routes = routes(&kong_yml);
     let mut clusters = BTreeMap::from([("peers:9081".to_owned(), peers.idp)]);
     // What is at neither of the peers' addresses is nowhere: nothing listens on port 1.

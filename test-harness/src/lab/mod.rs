@@ -3,9 +3,7 @@
 pub mod cli;
 mod demo;
 pub mod http;
-pub mod kong_yml;
 pub mod peers;
 pub mod resolve;
 pub mod scenarios;
 pub mod serve;
-pub mod uri;

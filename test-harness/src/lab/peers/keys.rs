@@ -1,13 +1,9 @@
 //! Signing keys of the development identity provider, made at each start.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
-use p256::ecdsa::signature::{SignatureEncoding, Signer};
-use rsa::traits::PublicKeyParts;
+pub use dev_keys::KeyError;
+use dev_keys::{Algorithm, SigningKey, sign_hmac};
 use serde::Deserialize;
-use serde_json::{Value, json};
-use sha2::Sha256;
+use serde_json::Value;
 
 /// Which key signs a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
@@ -25,31 +21,12 @@ pub enum KeyKind {
 }
 
 /// One key of each kind, and their ids.
+#[derive(Debug)]
 pub struct SigningKeys {
     generation: String,
-    rsa: rsa::pkcs1v15::SigningKey<Sha256>,
-    pub(super) ec: p256::ecdsa::SigningKey,
-    pub(super) ed: ed25519_dalek::SigningKey,
-}
-
-/// Keys could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// The RSA key.
-    #[error("cannot make an RSA key: {0}")]
-    Rsa(rsa::Error),
-    /// The elliptic curve key.
-    #[error("cannot make a P-256 key")]
-    Ec,
-    /// Signing failed.
-    #[error("cannot sign")]
-    Signing,
-}
-
-impl std::fmt::Debug for SigningKeys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SigningKeys").field("generation", &self.generation).finish_non_exhaustive()
-    }
+    rsa: SigningKey,
+    ec: SigningKey,
+    ed: SigningKey,
 }
 
 impl SigningKeys {
@@ -58,14 +35,11 @@ impl SigningKeys {
     /// # Errors
     /// When the machine gives no fitting randomness.
     pub fn generate() -> Result<Self, KeyError> {
-        let rsa = rsa::PrivateKey::new(&mut rand::rng(), 2048).map_err(KeyError::Rsa)?;
-        // All but a vanishing share of 32 bytes are a P-256 scalar.
-        let scalar: [u8; 32] = rand::random();
         Ok(Self {
             generation: format!("{:08x}", rand::random::<u32>()),
-            rsa: rsa::pkcs1v15::SigningKey::new(rsa),
-            ec: p256::ecdsa::SigningKey::from_slice(&scalar).map_err(|_| KeyError::Ec)?,
-            ed: ed25519_dalek::SigningKey::from_bytes(&rand::random()),
+            rsa: SigningKey::generate(Algorithm::Rs256)?,
+            ec: SigningKey::generate(Algorithm::Es256)?,
+            ed: SigningKey::generate(Algorithm::EdDsa)?,
         })
     }
 
@@ -79,39 +53,24 @@ impl SigningKeys {
     /// # Errors
     /// When the key does not sign.
     pub fn sign(&self, kind: KeyKind, secret: &[u8], input: &[u8]) -> Result<Vec<u8>, KeyError> {
-        Ok(match kind {
-            KeyKind::Rs256 => self.rsa.try_sign(input).map_err(|_| KeyError::Signing)?.to_vec(),
-            KeyKind::Es256 => {
-                let signature: p256::ecdsa::Signature = self.ec.try_sign(input).map_err(|_| KeyError::Signing)?;
-                signature.to_bytes().to_vec()
-            }
-            KeyKind::EdDsa => self.ed.try_sign(input).map_err(|_| KeyError::Signing)?.to_vec(),
-            KeyKind::Hs256 => {
-                let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| KeyError::Signing)?;
-                mac.update(input);
-                mac.finalize().into_bytes().to_vec()
-            }
-        })
+        match kind {
+            KeyKind::Rs256 => self.rsa.sign(input),
+            KeyKind::Es256 => self.ec.sign(input),
+            KeyKind::EdDsa => self.ed.sign(input),
+            KeyKind::Hs256 => sign_hmac(secret, input),
+        }
     }
 
     /// The public keys as JWKs (RFC 7517).
     pub fn public(&self) -> Vec<Value> {
-        let public = rsa::PublicKey::from(self.rsa.as_ref());
-        let point = self.ec.verifying_key().to_sec1_point(false);
-        let coordinate = |bytes: Option<&p256::FieldBytes>| bytes.map(|bytes| encode(bytes)).unwrap_or_default();
-        vec![
-            json!({"kty": "RSA", "kid": self.kid(KeyKind::Rs256), "alg": "RS256", "use": "sig",
-                   "n": encode(&public.n_bytes()), "e": encode(&public.e_bytes())}),
-            json!({"kty": "EC", "kid": self.kid(KeyKind::Es256), "alg": "ES256", "use": "sig", "crv": "P-256",
-                   "x": coordinate(point.x()), "y": coordinate(point.y())}),
-            json!({"kty": "OKP", "kid": self.kid(KeyKind::EdDsa), "alg": "EdDSA", "use": "sig", "crv": "Ed25519",
-                   "x": encode(self.ed.verifying_key().as_bytes())}),
-        ]
+        [(&self.rsa, KeyKind::Rs256), (&self.ec, KeyKind::Es256), (&self.ed, KeyKind::EdDsa)]
+            .map(|(key, kind)| key.public_jwk(&self.kid(kind)))
+            .into()
     }
 
     /// The RSA modulus: what a forger takes for an HS256 secret.
     pub fn rsa_modulus(&self) -> Vec<u8> {
-        rsa::PublicKey::from(self.rsa.as_ref()).n_bytes().to_vec()
+        self.rsa.rsa_modulus().unwrap_or_default()
     }
 }
 
@@ -125,9 +84,4 @@ impl KeyKind {
             Self::Hs256 => "HS256",
         }
     }
-}
-
-/// base64url without padding (RFC 7515 §2).
-pub(super) fn encode(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
 }

@@ -5,7 +5,7 @@ mod run;
 mod table;
 
 pub use expect::{Condition, Expected, Statuses};
-pub use run::{Outcome, Target};
+pub use run::{Outcome, Target, Witness};
 pub use table::{Group, OneOrMany, Provider, RequestSpec, Scenario, Step, TableError, parse};
 
 /// The table this crate comes with.

@@ -1,7 +1,7 @@
 //! Sending the requests of a table to a gateway.
 
 use super::table::{Group, Provider, RequestSpec, Scenario, Step};
-use crate::lab::http::{Base, Client, FetchError, Incoming, header_map};
+use crate::lab::http::{Base, Client, FetchError, Incoming, Outgoing, header_map};
 use crate::lab::resolve::Resolve;
 use http::Method;
 use serde::Serialize;
@@ -41,6 +41,9 @@ impl Outcome {
     }
 }
 
+/// Who sees each request and its answer, and says what is wrong with them.
+pub type Witness<'a> = &'a mut dyn FnMut(&Outgoing, &Incoming) -> Vec<String>;
+
 /// Why a request could not be made or answered.
 #[derive(Debug, thiserror::Error)]
 enum StepError {
@@ -78,14 +81,25 @@ impl Target {
     }
 
     /// Runs the scenarios whose group or name contains `filter`, one after the other; `each` hears of each.
-    pub async fn run(&self, groups: &[Group], filter: Option<&str>, mut each: impl FnMut(&Outcome)) -> Vec<Outcome> {
+    pub async fn run(&self, groups: &[Group], filter: Option<&str>, each: impl FnMut(&Outcome)) -> Vec<Outcome> {
+        self.run_before(groups, filter, each, &mut |_, _| Vec::new()).await
+    }
+
+    /// The same before a witness, who sees each request and its answer and says what is wrong with them.
+    pub async fn run_before(
+        &self,
+        groups: &[Group],
+        filter: Option<&str>,
+        mut each: impl FnMut(&Outcome),
+        witness: Witness<'_>,
+    ) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         for group in groups {
             for scenario in &group.scenarios {
                 if !filter.is_none_or(|part| group.group.contains(part) || scenario.name.contains(part)) {
                     continue;
                 }
-                let outcome = self.scenario(&group.group, scenario).await;
+                let outcome = self.scenario(&group.group, scenario, witness).await;
                 each(&outcome);
                 outcomes.push(outcome);
             }
@@ -93,14 +107,14 @@ impl Target {
         outcomes
     }
 
-    async fn scenario(&self, group: &str, scenario: &Scenario) -> Outcome {
+    async fn scenario(&self, group: &str, scenario: &Scenario, witness: Witness<'_>) -> Outcome {
         let start = Instant::now();
         let run = format!("{:08x}", rand::random::<u32>());
         let steps = scenario.steps();
         let mut faults = Vec::new();
         let mut retry_after = None;
         for (index, step) in steps.iter().enumerate() {
-            let found = match self.step(step, &run, &mut retry_after).await {
+            let found = match self.step(step, &run, &mut retry_after, witness).await {
                 Ok(found) => found,
                 Err(error) => vec![error.to_string()],
             };
@@ -115,7 +129,13 @@ impl Target {
     }
 
     /// `retry_after` is that of the answer before, in seconds.
-    async fn step(&self, step: &Step, run: &str, retry_after: &mut Option<u64>) -> Result<Vec<String>, StepError> {
+    async fn step(
+        &self,
+        step: &Step,
+        run: &str,
+        retry_after: &mut Option<u64>,
+        witness: Witness<'_>,
+    ) -> Result<Vec<String>, StepError> {
         if step.wait_retry_after {
             match retry_after.filter(|seconds| *seconds <= PATIENCE.as_secs()) {
                 Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
@@ -135,9 +155,11 @@ impl Target {
         }
         let (Some(request), Some(expect)) = (&step.request, &step.expect) else { return Ok(Vec::new()) };
         for turn in 1..=step.repeat {
-            let answer = self.send(request, run).await?;
+            let request = self.request(request, run).await?;
+            let answer = self.client.send(request.clone(), PATIENCE).await.map_err(StepError::Gateway)?;
             *retry_after = answer.header("retry-after").and_then(|seconds| seconds.parse().ok());
             let mut faults = expect.faults(&answer);
+            faults.extend(witness(&request, &answer));
             if !faults.is_empty() {
                 if step.repeat > 1 {
                     faults.push(format!("(request {turn} of {})", step.repeat));
@@ -148,8 +170,8 @@ impl Target {
         Ok(Vec::new())
     }
 
-    /// Sends a request as the table describes it.
-    async fn send(&self, spec: &RequestSpec, run: &str) -> Result<Incoming, StepError> {
+    /// A request as the table describes it.
+    async fn request(&self, spec: &RequestSpec, run: &str) -> Result<Outgoing, StepError> {
         let fill = |text: &str| text.replace("{run}", run);
         let mut headers: Vec<(String, Vec<u8>)> = Vec::new();
         for (name, values) in &spec.headers {
@@ -171,7 +193,7 @@ impl Target {
         request.headers = header_map(headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())))
             .map_err(StepError::Gateway)?;
         request.body = fill(&spec.body).into();
-        self.client.send(request, PATIENCE).await.map_err(StepError::Gateway)
+        Ok(request)
     }
 
     /// Asks the identity provider for a token: of a persona by name, or as specified.

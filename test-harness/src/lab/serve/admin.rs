@@ -26,7 +26,7 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 
 async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let plan = shared.plan();
-    let route = |route: &crate::lab::kong_yml::Route| {
+    let route = |route: &kong_yml::Route| {
         json!({"name": route.name, "paths": route.paths, "service": plan.service(route).map(|service| &service.name),
                "filters": route.filters.iter().map(|filter| &filter.name).collect::<Vec<_>>()})
     };

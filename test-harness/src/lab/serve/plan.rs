@@ -1,7 +1,7 @@
 //! The declarative configuration, loaded and ready to route by.
 
-use crate::lab::kong_yml::{KongYml, Route, Router, Service};
 use anyhow::{Context, bail};
+use kong_yml::{Filters, KongYml, Route, Router, Service};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -20,7 +20,7 @@ impl Plan {
     }
 
     pub(super) fn parse(text: &str, filter: &str) -> anyhow::Result<Self> {
-        let (config, other_plugins) = KongYml::parse(text, &[filter])?;
+        let (config, other_plugins) = KongYml::parse(text, Filters::Loaded(&[filter]))?;
         for route in &config.routes {
             if route.filters.len() > 1 {
                 bail!("route {:?} has {} filters in its chain; this gateway runs one", route.name, route.filters.len());

@@ -6,8 +6,6 @@ use super::plan::properties;
 use super::pool::{Conversation, Verdict, WorkerGone};
 use crate::host::{HeaderPairs, RequestHead, ResponseHead, UpstreamRequest};
 use crate::lab::http::{FetchError, Outgoing, header_map};
-use crate::lab::kong_yml::{Match, RequestLine, Route, Service};
-use crate::lab::uri::{escape, nginx_path, normalize};
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -15,6 +13,9 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use kong_yml::uri::{escape, nginx_path, normalize};
+use kong_yml::{Match, RequestLine, Route, Service};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,8 +134,18 @@ impl ClientRequest<'_> {
             headers: from_client(&self.parts.headers, kong),
             body: self.body.to_vec(),
             client: self.peer.client,
-            properties: properties(route, service),
+            properties: self.properties(route, service, kong),
         }
+    }
+
+    /// What a filter can ask of the request: on Kong its target as sent, too (nginx's `request_uri`), whatever `:path` has become.
+    fn properties(&self, route: &Route, service: &Service, kong: bool) -> BTreeMap<String, Vec<u8>> {
+        let mut properties = properties(route, service);
+        if kong {
+            let sent = with_query(self.parts.uri.path().to_owned(), self.parts.uri.query());
+            properties.insert("request.path".to_owned(), sent.into_bytes());
+        }
+        properties
     }
 
     fn host(&self) -> String {

@@ -1,107 +1,13 @@
-//! Kong's declarative configuration (`_format_version: "3.0"`), as far as the laptop gateway needs it.
-//!
-//! The same file configures Kong, so what Kong knows and this reader does not is let pass; what it does read is checked,
-//! and a fault names its path, what was found and what is allowed.
+//! The file's own shape → [`KongYml`]: addresses and references are resolved, filters put in the order they run.
 
-mod error;
-mod raw;
-mod router;
-
-pub use error::KongYmlError;
-pub use router::{Match, RequestLine, Router};
-
-use error::Found;
+use super::error::Found;
+use super::{FilterUse, Filters, KongYml, KongYmlError, Route, Service, raw};
 use serde_json::Value;
 use std::time::Duration;
 
-/// A declarative configuration, references resolved.
-#[derive(Debug, Clone, PartialEq)]
-pub struct KongYml {
-    /// Services in the order of the file.
-    pub services: Vec<Service>,
-    /// Routes in the order of the file.
-    pub routes: Vec<Route>,
-}
-
-/// Where requests go.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Service {
-    /// A UUID made from the name, the same at each start.
-    pub id: String,
-    /// Its name; the host's name when the file gives none.
-    pub name: String,
-    /// `http` or `https`; the laptop gateway speaks only `http`.
-    pub protocol: String,
-    /// Name or address of the upstream, before `--resolve`.
-    pub host: String,
-    /// Port of the upstream.
-    pub port: u16,
-    /// Prefix of every path sent upstream; empty or starting with `/`.
-    pub path: String,
-    /// How long connecting may take.
-    pub connect_timeout: Duration,
-    /// How long the upstream may take to answer.
-    pub read_timeout: Duration,
-    /// Free labels.
-    pub tags: Vec<String>,
-}
-
-/// Which requests belong to a service, and the filters they pass.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Route {
-    /// A UUID made from the name, the same at each start.
-    pub id: String,
-    /// Its name, or its first path.
-    pub name: String,
-    /// Index into [`KongYml::services`].
-    pub service: usize,
-    /// Prefixes, or regular expressions after a `~`. Empty: every path.
-    pub paths: Vec<String>,
-    /// Empty: every method.
-    pub methods: Vec<String>,
-    /// Host names, `*.` in front or `.*` behind as a wildcard. Empty: every host.
-    pub hosts: Vec<String>,
-    /// Whether the matched prefix is taken off the path sent upstream.
-    pub strip_path: bool,
-    /// Whether the upstream gets the client's `Host`.
-    pub preserve_host: bool,
-    /// Rank among routes with regular expressions; the higher first.
-    pub regex_priority: i64,
-    /// Free labels.
-    pub tags: Vec<String>,
-    /// Filters in the order they run: the service's chain, the route's chain, then filters attached as plugins.
-    pub filters: Vec<FilterUse>,
-}
-
-/// A filter on a route, with its configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FilterUse {
-    /// The name of the filter: its file's name without `.wasm`.
-    pub name: String,
-    /// The bytes the filter is configured with: a string as it stands, anything else as JSON.
-    pub config: Vec<u8>,
-}
-
-impl KongYml {
-    /// Reads a declarative configuration. `known_filters` tells which plugins are filters; other plugins are Kong's own and
-    /// are returned by name so that the caller can say that they do not run here.
-    ///
-    /// # Errors
-    /// The first fault, with its path.
-    pub fn parse(text: &str, known_filters: &[&str]) -> Result<(Self, Vec<String>), KongYmlError> {
-        let deserializer = serde_yaml_ng::Deserializer::from_str(text);
-        let raw: raw::Document = serde_path_to_error::deserialize(deserializer)
-            .map_err(|e| KongYmlError::new(e.path().to_string(), Found::Shape(e.inner().to_string())))?;
-        if !matches!(raw.format_version.as_str(), "3.0" | "2.1" | "1.1") {
-            return Err(KongYmlError::new("_format_version", Found::NotAllowed(raw.format_version, "\"3.0\"")));
-        }
-        Build::new(known_filters).document(raw)
-    }
-}
-
 /// What has been read so far.
-struct Build<'a> {
-    known_filters: &'a [&'a str],
+pub(super) struct Build<'a> {
+    filters: Filters<'a>,
     other_plugins: Vec<String>,
     services: Vec<Service>,
     service_chains: Vec<Attached>,
@@ -117,9 +23,9 @@ struct Attached {
 }
 
 impl<'a> Build<'a> {
-    fn new(known_filters: &'a [&'a str]) -> Self {
+    pub(super) fn new(filters: Filters<'a>) -> Self {
         Self {
-            known_filters,
+            filters,
             other_plugins: Vec::new(),
             services: Vec::new(),
             service_chains: Vec::new(),
@@ -128,7 +34,7 @@ impl<'a> Build<'a> {
         }
     }
 
-    fn document(mut self, raw: raw::Document) -> Result<(KongYml, Vec<String>), KongYmlError> {
+    pub(super) fn document(mut self, raw: raw::Document) -> Result<(KongYml, Vec<String>), KongYmlError> {
         for (index, service) in raw.services.into_iter().enumerate() {
             self.service(service, &format!("services[{index}]"))?;
         }
@@ -242,9 +148,11 @@ impl<'a> Build<'a> {
     fn chain(&self, filters: Vec<raw::Filter>, enabled: bool, path: &str) -> Result<Vec<FilterUse>, KongYmlError> {
         let mut chain = Vec::new();
         for (index, filter) in filters.into_iter().enumerate() {
-            if !self.known_filters.contains(&filter.name.as_str()) {
+            if let Filters::Loaded(names) = self.filters
+                && !names.contains(&filter.name.as_str())
+            {
                 let path = format!("{path}.filters[{index}].name");
-                return Err(KongYmlError::new(path, Found::UnknownFilter(filter.name, self.known_filters.join(", "))));
+                return Err(KongYmlError::new(path, Found::UnknownFilter(filter.name, names.join(", "))));
             }
             if enabled && filter.enabled {
                 chain.push(FilterUse { name: filter.name, config: config_bytes(filter.config) });
@@ -254,7 +162,7 @@ impl<'a> Build<'a> {
     }
 
     fn plugin(&mut self, plugin: raw::Plugin) -> Option<FilterUse> {
-        if !self.known_filters.contains(&plugin.name.as_str()) {
+        if !self.filters.names().contains(&plugin.name.as_str()) {
             self.other_plugins.push(plugin.name);
             return None;
         }
@@ -370,6 +278,3 @@ fn uuid_of(name: &str) -> String {
     }
     hex
 }
-
-#[cfg(test)]
-mod tests;

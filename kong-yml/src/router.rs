@@ -11,7 +11,7 @@ pub struct RequestLine<'a> {
     pub method: &'a str,
     /// The `Host` header, with or without a port.
     pub host: &'a str,
-    /// The path, without query, as [`normalize`](crate::lab::uri::normalize) leaves it.
+    /// The path, without query, as [`normalize`](crate::uri::normalize) leaves it.
     pub path: &'a str,
 }
 
@@ -24,6 +24,33 @@ pub struct Match {
     pub matched: usize,
 }
 
+/// How a candidate fits a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// It does; so many bytes of the path were matched.
+    Fits {
+        /// Bytes.
+        matched: usize,
+    },
+    /// Its path does not.
+    Path,
+    /// Its path does; its methods do not.
+    Method,
+    /// Its path and methods do; its hosts do not.
+    Host,
+}
+
+/// A route, by one of its paths, against a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weighed {
+    /// Index into [`KongYml::routes`].
+    pub route: usize,
+    /// The path that was tried: a prefix, or a regular expression after a `~`; `None` where the route has none.
+    pub path: Option<String>,
+    /// How it fits.
+    pub fit: Fit,
+}
+
 /// Routes, best candidates first.
 #[derive(Debug)]
 pub struct Router {
@@ -34,6 +61,8 @@ pub struct Router {
 struct Candidate {
     route: usize,
     path: PathMatch,
+    /// The path as the file has it.
+    pattern: Option<String>,
     methods: Vec<String>,
     hosts: Vec<String>,
 }
@@ -51,11 +80,11 @@ impl Router {
     pub fn new(config: &KongYml) -> Self {
         let mut candidates = Vec::new();
         for (index, route) in config.routes.iter().enumerate() {
-            for path in paths(route) {
+            for (path, pattern) in paths(route) {
                 let key = rank(route, &path, index);
                 let methods = route.methods.clone();
                 let hosts = route.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-                candidates.push((key, Candidate { route: index, path, methods, hosts }));
+                candidates.push((key, Candidate { route: index, path, pattern, methods, hosts }));
             }
         }
         candidates.sort_by_key(|(key, _)| *key);
@@ -64,30 +93,52 @@ impl Router {
 
     /// The first route that fits, or none (Kong answers 404).
     pub fn route(&self, request: RequestLine<'_>) -> Option<Match> {
-        self.candidates.iter().find_map(|candidate| {
-            let fits = (candidate.methods.is_empty() || candidate.methods.iter().any(|m| m == request.method))
-                && (candidate.hosts.is_empty() || candidate.hosts.iter().any(|host| host_fits(host, request.host)));
-            if !fits {
-                return None;
-            }
-            let matched = match &candidate.path {
-                PathMatch::Any => Some(0),
-                PathMatch::Prefix(prefix) => request.path.starts_with(prefix.as_str()).then_some(prefix.len()),
-                PathMatch::Regex(regex) => regex.find(request.path).map(|found| found.end()),
-            };
-            matched.map(|matched| Match { route: candidate.route, matched })
+        self.candidates.iter().find_map(|candidate| match candidate.fit(request) {
+            Fit::Fits { matched } => Some(Match { route: candidate.route, matched }),
+            Fit::Method | Fit::Host | Fit::Path => None,
+        })
+    }
+
+    /// How each candidate fits, in the order in which Kong tries them: the first that fits is the route. A route with several
+    /// paths is several candidates.
+    pub fn weigh<'a>(&'a self, request: RequestLine<'a>) -> impl Iterator<Item = Weighed> + 'a {
+        self.candidates.iter().map(move |candidate| Weighed {
+            route: candidate.route,
+            path: candidate.pattern.clone(),
+            fit: candidate.fit(request),
         })
     }
 }
 
-fn paths(route: &Route) -> Vec<PathMatch> {
-    if route.paths.is_empty() {
-        return vec![PathMatch::Any];
+impl Candidate {
+    fn fit(&self, request: RequestLine<'_>) -> Fit {
+        let matched = match &self.path {
+            PathMatch::Any => Some(0),
+            PathMatch::Prefix(prefix) => request.path.starts_with(prefix.as_str()).then_some(prefix.len()),
+            PathMatch::Regex(regex) => regex.find(request.path).map(|found| found.end()),
+        };
+        let Some(matched) = matched else { return Fit::Path };
+        if !(self.methods.is_empty() || self.methods.iter().any(|method| method == request.method)) {
+            return Fit::Method;
+        }
+        if !(self.hosts.is_empty() || self.hosts.iter().any(|host| host_fits(host, request.host))) {
+            return Fit::Host;
+        }
+        Fit::Fits { matched }
     }
-    let parse = |path: &String| match path.strip_prefix('~') {
-        // The reader has compiled it once already.
-        Some(regex) => Regex::new(&format!("^(?:{regex})")).ok().map(PathMatch::Regex),
-        None => Some(PathMatch::Prefix(path.clone())),
+}
+
+fn paths(route: &Route) -> Vec<(PathMatch, Option<String>)> {
+    if route.paths.is_empty() {
+        return vec![(PathMatch::Any, None)];
+    }
+    let parse = |path: &String| {
+        let parsed = match path.strip_prefix('~') {
+            // The reader has compiled it once already.
+            Some(regex) => PathMatch::Regex(Regex::new(&format!("^(?:{regex})")).ok()?),
+            None => PathMatch::Prefix(path.clone()),
+        };
+        Some((parsed, Some(path.clone())))
     };
     route.paths.iter().filter_map(parse).collect()
 }

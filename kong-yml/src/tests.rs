@@ -1,6 +1,6 @@
 use super::*;
 
-const FILTERS: &[&str] = &["backstage_kong"];
+const FILTERS: Filters<'_> = Filters::Loaded(&["backstage_kong"]);
 
 fn read(text: &str) -> KongYml {
     KongYml::parse(text, FILTERS).unwrap().0
@@ -127,4 +127,35 @@ fn more_kinds_of_condition_come_first_then_regular_expressions() {
     assert_eq!(routed(&config, "GET", "x", "/a/long/prefix"), Some(("urgent", 7)));
     assert_eq!(routed(&config, "GET", "x", "/a/b"), Some(("regex", 4)));
     assert_eq!(routed(&config, "GET", "x", "/z/a/b"), None);
+}
+
+#[test]
+fn a_chain_may_name_any_filter_where_others_are_let_pass() {
+    let text = "_format_version: '3.0'\nservices:\n- {host: h, routes: [{paths: [/], filter_chains: [{filters: [{name: mine}, {name: yours}]}]}]}\n";
+    let (config, _) = KongYml::parse(text, Filters::Among(&["mine"])).unwrap();
+    assert_eq!(
+        config.routes[0].filters.iter().map(|filter| filter.name.as_str()).collect::<Vec<_>>(),
+        ["mine", "yours"]
+    );
+    assert!(fault(text).contains("found \"mine\""));
+}
+
+#[test]
+fn every_candidate_says_why_it_is_not_the_one() {
+    let config = read(
+        "_format_version: '3.0'\nservices:\n- name: a\n  host: h\n  routes:\n  - {name: post, paths: [/a], methods: [POST]}\n  - {name: host, paths: [/a], hosts: [api.example]}\n  - {name: long, paths: [/a/b]}\n  - {name: short, paths: [/a, /x]}\n",
+    );
+    let router = Router::new(&config);
+    let weighed = router.weigh(RequestLine { method: "GET", host: "h", path: "/a/1" });
+    let told: Vec<_> = weighed.map(|it| (config.routes[it.route].name.as_str(), it.path.unwrap(), it.fit)).collect();
+    assert_eq!(
+        told,
+        [
+            ("post", "/a".to_owned(), Fit::Method),
+            ("host", "/a".to_owned(), Fit::Host),
+            ("long", "/a/b".to_owned(), Fit::Path),
+            ("short", "/a".to_owned(), Fit::Fits { matched: 2 }),
+            ("short", "/x".to_owned(), Fit::Path),
+        ]
+    );
 }

@@ -1,0 +1,107 @@
+//! A request that was never sent.
+
+use super::gateway::Site;
+use anyhow::{Context, bail};
+use backstage_kong::host::RequestHeaders;
+use std::rc::Rc;
+
+/// A request.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// The request target: path, query and all, as a client would send it.
+    pub target: String,
+    /// The host.
+    pub host: String,
+    /// Headers; names may repeat.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Request {
+    /// Reads `METHOD /path`, or a path alone, which is a GET.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(line: &str) -> anyhow::Result<(String, String)> {
+        let (method, target) = line.trim().split_once(' ').unwrap_or(("GET", line.trim()));
+        let target = target.trim();
+        if !target.starts_with('/') || target.contains(' ') || method.is_empty() {
+            bail!("found {line:?}; a request is a method and a path, such as \"GET /payments/42\"");
+        }
+        Ok((method.to_owned(), target.to_owned()))
+    }
+
+    /// Reads `name: value`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse_header(text: &str) -> anyhow::Result<(String, Vec<u8>)> {
+        let (name, value) =
+            text.split_once(':').with_context(|| format!("found {text:?}; a header is `name: value`"))?;
+        Ok((name.trim().to_ascii_lowercase(), value.trim().as_bytes().to_vec()))
+    }
+
+    /// The path, without the query.
+    pub fn path(&self) -> &str {
+        self.target.split(['?', '#']).next().unwrap_or_default()
+    }
+}
+
+/// A request as a filter sees it on a route.
+pub(super) struct Seen<'a> {
+    /// The request.
+    pub request: &'a Request,
+    /// The route.
+    pub site: &'a Site,
+}
+
+impl RequestHeaders for Seen<'_> {
+    fn get(&self, name: &str) -> Option<Vec<u8>> {
+        match name {
+            ":method" => return Some(self.request.method.clone().into_bytes()),
+            ":path" => return Some(self.request.target.clone().into_bytes()),
+            ":authority" => return Some(self.request.host.clone().into_bytes()),
+            _ => {}
+        }
+        let mut found = self.request.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        let (_, first) = found.next()?;
+        Some(found.fold(first.clone(), |joined, (_, value)| [joined.as_slice(), value].join(&b',')))
+    }
+
+    fn names(&self) -> Option<Rc<[String]>> {
+        Some(self.request.headers.iter().map(|(name, _)| name.clone()).collect())
+    }
+
+    fn route(&self) -> Option<String> {
+        self.site.route.clone()
+    }
+
+    fn service(&self) -> Option<String> {
+        self.site.service.clone()
+    }
+
+    fn tags(&self) -> Vec<String> {
+        self.site.tags.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_a_method_and_a_path() {
+        let parsed = |line| Request::parse(line).ok();
+        let of = |method: &str, target: &str| Some((method.to_owned(), target.to_owned()));
+        assert_eq!(parsed("GET /payments/42?x=1"), of("GET", "/payments/42?x=1"));
+        assert_eq!(parsed(" DELETE  /a "), of("DELETE", "/a"));
+        assert_eq!(parsed("/a"), of("GET", "/a"));
+        for line in ["", "GET", "GET payments", "GET /a HTTP/1.1", "https://host/a"] {
+            let error = Request::parse(line).unwrap_err().to_string();
+            assert!(error.contains("such as \"GET /payments/42\""), "{error}");
+        }
+        assert_eq!(Request::parse_header("X-A:  b:c ").unwrap(), ("x-a".to_owned(), b"b:c".to_vec()));
+        assert!(Request::parse_header("x-a").is_err());
+    }
+}

@@ -1,0 +1,123 @@
+//! Kong's declarative configuration (`_format_version: "3.0"`), as far as a gateway for a laptop and tools need it: services,
+//! routes, the filters on them, and which route a request takes.
+//!
+//! The same file configures Kong, so what Kong knows and this reader does not is let pass; what it does read is checked,
+//! and a fault names its path, what was found and what is allowed.
+
+mod build;
+mod error;
+mod raw;
+mod router;
+pub mod uri;
+
+pub use error::KongYmlError;
+pub use router::{Fit, Match, RequestLine, Router, Weighed};
+
+use build::Build;
+use error::Found;
+use std::time::Duration;
+
+/// A declarative configuration, references resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KongYml {
+    /// Services in the order of the file.
+    pub services: Vec<Service>,
+    /// Routes in the order of the file.
+    pub routes: Vec<Route>,
+}
+
+/// Where requests go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    /// A UUID made from the name, the same at each start.
+    pub id: String,
+    /// Its name; the host's name when the file gives none.
+    pub name: String,
+    /// `http` or `https`; the laptop gateway speaks only `http`.
+    pub protocol: String,
+    /// Name or address of the upstream, before `--resolve`.
+    pub host: String,
+    /// Port of the upstream.
+    pub port: u16,
+    /// Prefix of every path sent upstream; empty or starting with `/`.
+    pub path: String,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long the upstream may take to answer.
+    pub read_timeout: Duration,
+    /// Free labels.
+    pub tags: Vec<String>,
+}
+
+/// Which requests belong to a service, and the filters they pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// A UUID made from the name, the same at each start.
+    pub id: String,
+    /// Its name, or its first path.
+    pub name: String,
+    /// Index into [`KongYml::services`].
+    pub service: usize,
+    /// Prefixes, or regular expressions after a `~`. Empty: every path.
+    pub paths: Vec<String>,
+    /// Empty: every method.
+    pub methods: Vec<String>,
+    /// Host names, `*.` in front or `.*` behind as a wildcard. Empty: every host.
+    pub hosts: Vec<String>,
+    /// Whether the matched prefix is taken off the path sent upstream.
+    pub strip_path: bool,
+    /// Whether the upstream gets the client's `Host`.
+    pub preserve_host: bool,
+    /// Rank among routes with regular expressions; the higher first.
+    pub regex_priority: i64,
+    /// Free labels.
+    pub tags: Vec<String>,
+    /// Filters in the order they run: the service's chain, the route's chain, then filters attached as plugins.
+    pub filters: Vec<FilterUse>,
+}
+
+/// A filter on a route, with its configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterUse {
+    /// The name of the filter: its file's name without `.wasm`.
+    pub name: String,
+    /// The bytes the filter is configured with: a string as it stands, anything else as JSON.
+    pub config: Vec<u8>,
+}
+
+/// Which filters there are.
+#[derive(Debug, Clone, Copy)]
+pub enum Filters<'a> {
+    /// These, and no others: a chain that names another is faulty.
+    Loaded(&'a [&'a str]),
+    /// These and others: a chain may name any.
+    Among(&'a [&'a str]),
+}
+
+impl Filters<'_> {
+    fn names(&self) -> &[&str] {
+        match self {
+            Self::Loaded(names) | Self::Among(names) => names,
+        }
+    }
+}
+
+impl KongYml {
+    /// Reads a declarative configuration. `filters` tells which plugins are filters; other plugins are Kong's own and
+    /// are returned by name so that the caller can say that they do not run here.
+    ///
+    /// # Errors
+    /// The first fault, with its path, and its line where YAML itself or the shape is wrong.
+    pub fn parse(text: &str, filters: Filters<'_>) -> Result<(Self, Vec<String>), KongYmlError> {
+        let deserializer = serde_yaml_ng::Deserializer::from_str(text);
+        let raw: raw::Document = serde_path_to_error::deserialize(deserializer)
+            .map_err(|e| KongYmlError::new(e.path().to_string(), Found::Shape(e.inner().to_string())))?;
+        if !matches!(raw.format_version.as_str(), "3.0" | "2.1" | "1.1") {
+            return Err(KongYmlError::new("_format_version", Found::NotAllowed(raw.format_version, "\"3.0\"")));
+        }
+        Build::new(filters).document(raw)
+    }
+}
+
+#[cfg(test)]
+mod tests;
