@@ -2,12 +2,16 @@
 
 use super::backstage::{Backstage, HOST, STRANGERS_TOKEN, TOKEN, URL, WRITERS_TOKEN};
 use super::gateway::{Gateway, Kind};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use test_harness::lab::peers::{KeyKind, Mint, SigningKeys, TokenSpec};
 
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const ISSUER: &str = "https://idp.example";
 static KEYS: LazyLock<SigningKeys> = LazyLock::new(|| SigningKeys::generate().unwrap());
 /// The shortest refresh, the time of a reading and of a look into shared data, and what a busy machine adds.
@@ -358,5 +362,49 @@ async fn five_thousand_entities_and_every_page_boundary() {
             until(&gateway, name, &consumer, if *n < 1990 { 200 } else { 403 }, Duration::from_secs(3)).await;
         }
         println!("{kind:?}: {} queries", backstage.queries().await);
+    }
+}
+
+/// The entities of the sample catalog, as Backstage would read them from its files.
+fn sample() -> Vec<Value> {
+    let folder = Path::new(ROOT).join("examples/catalog");
+    let mut entities = Vec::new();
+    for file in ["apis.yaml", "components.yaml", "org.yaml"] {
+        let text = std::fs::read_to_string(folder.join(file)).unwrap();
+        for document in serde_yaml_ng::Deserializer::from_str(&text) {
+            let mut entity = Value::deserialize(document).unwrap();
+            if let Some(file) = entity["spec"]["definition"]["$text"].as_str().map(|file| folder.join(file)) {
+                entity["spec"]["definition"] = json!(std::fs::read_to_string(file).unwrap());
+            }
+            entities.push(entity);
+        }
+    }
+    entities
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the peers; make test runs it"]
+async fn the_command_makes_the_same_of_a_backstage_as_of_the_files_that_it_has() {
+    let backstage = Backstage::start();
+    backstage.set(&sample()).await;
+    // Beside this test, where cargo has put it.
+    let command = std::env::current_exe().unwrap().parent().unwrap().with_file_name("backstage-kong");
+    let generate = |token: &str| {
+        let url = format!("http://{}", backstage.address);
+        let args = ["generate", "--template", "examples/catalog/filter.yaml", "--page-size", "5", "--backstage", &url];
+        Command::new(&command).args(args).env("BACKSTAGE_TOKEN", token).current_dir(ROOT).output().unwrap()
+    };
+    let made = generate(TOKEN);
+    let (said, complaints) = (String::from_utf8(made.stdout).unwrap(), String::from_utf8(made.stderr).unwrap());
+    assert_eq!(
+        said,
+        std::fs::read_to_string(Path::new(ROOT).join("examples/catalog/kong.yml")).unwrap(),
+        "{complaints}"
+    );
+    for token in [STRANGERS_TOKEN, "garbage"] {
+        let refused = generate(token);
+        let complaints = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{complaints}");
+        assert!(complaints.contains("BACKSTAGE_TOKEN") && !complaints.contains(token), "{complaints}");
     }
 }
