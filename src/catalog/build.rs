@@ -167,7 +167,7 @@ impl Builder {
 
     /// Makes the index.
     pub fn finish(mut self) -> Built {
-        let (services, twice) = holders(self.entities.iter().flat_map(|(entity, draft)| {
+        let Holders { held: services, twice } = holders(self.entities.iter().flat_map(|(entity, draft)| {
             draft.services.iter().map(move |(service, claim)| (service.as_str(), (*claim, entity)))
         }));
         let mut lines = entity_lines(&self.entities, &consumers(&self.entities, self.system_consumers));
@@ -175,7 +175,7 @@ impl Builder {
         self.faults.extend(twice.into_iter().map(|(service, claimants)| Fault::Service(service, claimants)));
         let entities = section(lines);
 
-        let (ids, twice) = holders(
+        let Holders { held: ids, twice } = holders(
             self.groups
                 .iter()
                 .flat_map(|(group, draft)| draft.ids.iter().map(move |id| (id.as_str(), (Claim::default(), group)))),
@@ -224,10 +224,16 @@ fn entity_lines(entities: &Entities<Draft>, consumers: &Entities<Vec<EntityRef>>
     entities.iter().map(line).collect()
 }
 
-/// Who has the strongest claim to each name, and the names that several have alike, in order.
-fn holders<'a>(
-    claims: impl Iterator<Item = (&'a str, (Claim, &'a EntityRef))>,
-) -> (Vec<(&'a str, String)>, BTreeMap<String, Vec<EntityRef>>) {
+/// Who holds names.
+struct Holders<'a> {
+    /// Each name, and those who have the strongest claim to it.
+    held: Vec<(&'a str, String)>,
+    /// The names that several have an equal claim to.
+    twice: BTreeMap<String, Vec<EntityRef>>,
+}
+
+/// Who has the strongest claim to each name.
+fn holders<'a>(claims: impl Iterator<Item = (&'a str, (Claim, &'a EntityRef))>) -> Holders<'a> {
     let mut by_name: HashMap<&str, Vec<(Claim, &EntityRef)>, RandomState> = HashMap::default();
     for (name, claim) in claims {
         by_name.entry(name).or_default().push(claim);
@@ -249,7 +255,7 @@ fn holders<'a>(
         (name, text)
     };
     let held = by_name.into_iter().map(strongest).collect();
-    (held, twice)
+    Holders { held, twice }
 }
 
 /// The entities that an entity has a relation to, those of fitting kinds, each once, in the catalog's order.

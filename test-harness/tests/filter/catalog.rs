@@ -40,7 +40,7 @@ impl Backstage {
 
     fn entity(&self, n: usize) -> Value {
         let api = n / 2;
-        let (kind, owner, annotations) = if n % 2 == 0 {
+        let (kind, owner, annotations) = if n.is_multiple_of(2) {
             ("API", api + self.shift, json!({"kong-manager/service-name": format!("service-{api}")}))
         } else {
             ("Component", api + 1, json!({}))
