@@ -47,10 +47,15 @@ impl<'a> Existing<'a> {
         self.root.get(section).map_or(&[][..], Node::items).iter().filter(|item| !is_ours(item))
     }
 
+    /// Where something of the file stands.
+    pub(super) fn place(&self, node: &Node) -> Place {
+        self.file.line(node.line)
+    }
+
     /// The routes that are not ours, and where they stand.
     pub(super) fn foreign_routes(&self) -> impl Iterator<Item = (&Node, Place)> {
         let inside = self.foreign("services").flat_map(|service| service.get("routes").map_or(&[][..], Node::items));
-        self.foreign("routes").chain(inside).map(|route| (route, self.file.line(route.line)))
+        self.foreign("routes").chain(inside).map(|route| (route, self.place(route)))
     }
 
     /// The file with these lists in it.

@@ -7,8 +7,8 @@ use super::output::{Filter, FilterChain, Service, tags};
 use super::routes::{Routes, routes};
 use crate::annotations::{HOSTS, PATHS, STRIP_PATH, Serving, UPSTREAM, opts_in, serving};
 use crate::catalog::Item;
-use crate::finding::Finding;
-use crate::kong::{FILTER, name_fault};
+use crate::finding::{Finding, Place};
+use crate::kong::{FILTER, MANAGED, name_fault};
 use crate::yaml::Node;
 use backstage_kong::catalog::{KONG_SERVICE, SERVICE};
 use std::collections::BTreeMap;
@@ -29,12 +29,18 @@ pub(super) fn services(
     findings: &mut Vec<Finding>,
 ) -> (Vec<Service>, Vec<FilterChain>) {
     let (mut services, mut chains) = (Vec::new(), Vec::new());
-    let foreign = existing.into_iter().flat_map(|existing| existing.foreign("services"));
-    let foreign: BTreeMap<&str, &Node> =
-        foreign.filter_map(|service| Some((service.get("name")?.text()?, service))).collect();
+    let foreign = existing.into_iter().flat_map(|existing| {
+        existing
+            .foreign("services")
+            .filter_map(move |service| Some((service.get("name")?.text()?, (existing, service))))
+    });
+    let foreign: BTreeMap<&str, (&Existing<'_>, &Node)> = foreign.collect();
     for (name, claim) in claims(configurations, findings) {
-        let made = match foreign.get(name.as_str()).filter(|_| is_bare(claim.item)) {
-            Some(foreign) => chain_of(configurations, &name, &claim, existing, foreign).map(|chain| chains.push(chain)),
+        let made = match foreign.get(name.as_str()) {
+            Some((existing, own)) if is_bare(claim.item) => {
+                chain_of(configurations, &name, &claim, existing, own).map(|chain| chains.push(chain))
+            }
+            Some((existing, own)) => Err(taken(&name, &claim, &existing.place(own))),
             None => service(configurations, &name, &claim, kind).map(|service| services.push((service, claim.item))),
         };
         findings.extend(made.err());
@@ -83,7 +89,7 @@ fn claims<'a>(configurations: &Configurations<'a>, findings: &mut Vec<Finding>) 
 }
 
 /// Where an entity says which service it is behind.
-fn place(item: &Item) -> crate::finding::Place {
+fn place(item: &Item) -> Place {
     let name = [SERVICE, KONG_SERVICE].into_iter().find(|name| item.annotation(name).is_some()).unwrap_or(PATHS);
     item.place_of_annotation(name)
 }
@@ -121,19 +127,26 @@ fn is_bare(item: &Item) -> bool {
     [UPSTREAM, PATHS, HOSTS, STRIP_PATH].iter().all(|name| item.annotation(name).is_none())
 }
 
+fn taken(name: &str, claim: &Claim<'_>, other: &Place) -> Finding {
+    let message = format!("there is a service {name:?} already, at {other}, that is not managed by backstage-kong");
+    let fix =
+        format!("take it out, or give it the tag {MANAGED}, or leave the entity nothing of its own but {SERVICE}");
+    Finding::error(place(claim.item), message).fix(fix)
+}
+
 /// The filter chain of a service that the file has itself. Kong takes one chain a service.
 fn chain_of(
     configurations: &Configurations<'_>,
     name: &str,
     claim: &Claim<'_>,
-    existing: Option<&Existing<'_>>,
+    existing: &Existing<'_>,
     foreign: &Node,
 ) -> Result<FilterChain, Finding> {
     let of_service = |chain: &&Node| {
         chain.get("service").is_some_and(|service| service.text() == Some(name) || named(service, name))
     };
     let own = foreign.get("filter_chains").and_then(|chains| chains.items().first());
-    let other = existing.and_then(|existing| existing.foreign("filter_chains").find(of_service));
+    let other = existing.foreign("filter_chains").find(of_service);
     if own.or(other).is_some() {
         let message = format!("Kong service {name:?} has a filter chain already, and Kong takes one a service");
         return Err(Finding::error(place(claim.item), message).fix("take the chain out of the file"));

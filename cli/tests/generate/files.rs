@@ -147,14 +147,18 @@ fn what_is_in_the_way_is_named_with_both_places() {
         (
             served,
             KONG_YML,
-            "kong.yml:7: error: there is a service \"legacy\" already that is not managed by backstage-kong",
+            "c.yaml:5: error: there is a service \"legacy\" already, at kong.yml:7, that is not managed by backstage-kong",
         ),
         (
             "{backstage-kong/service: legacy}",
             &chained,
             "c.yaml:5: error: Kong service \"legacy\" has a filter chain already",
         ),
-        (served, inline, "kong.yml:2: error: `services` is written between brackets"),
+        (
+            "{backstage-kong/upstream: 'http://x', backstage-kong/paths: /x}",
+            inline,
+            "kong.yml:2: error: `services` is written between brackets",
+        ),
         (served, "services: []\n", "kong.yml:1: error: is no declarative configuration of Kong in block style"),
         (served, "a: [", "kong.yml:1: error: is not YAML"),
     ] {
