@@ -45,7 +45,7 @@ fn the_exit_code_and_the_reason_are_the_decision() {
         (&["-H", "authorization: Basic eA"], "GET /payments/1", 1, json!(400), "credential_malformed"),
     ];
     for (who, request, code, status, reason) in cases {
-        let (found, explanation) = explained(&[&CONFIG, who, &["-X", request]].concat());
+        let (found, explanation) = explained(&[&CONFIG, who, &["-r", request]].concat());
         let verdict = &explanation["verdict"];
         assert_eq!(
             (found, &verdict["status"], &verdict["reason"]),
@@ -77,7 +77,7 @@ fn colour_is_for_terminals_unless_it_is_asked_for() {
 #[test]
 fn the_route_is_found_first_and_the_others_are_named() {
     let against = ["--against", "kong/kong.yml", "--claims", r#"{"sub":"ada","groups":["search"]}"#];
-    let (code, found) = explained(&[&against[..], &["-X", "/quota-group/1"]].concat());
+    let (code, found) = explained(&[&against[..], &["-r", "/quota-group/1"]].concat());
     assert_eq!(
         (code, &found["routing"]["route"], &found["routing"]["service"]),
         (0, &json!("quota-group"), &json!("payments"))
@@ -90,7 +90,7 @@ fn the_route_is_found_first_and_the_others_are_named() {
         ("/broken/1", json!(503), "configuration", "filter"),
     ];
     for (path, status, reason, by) in cases {
-        let (code, found) = explained(&[&against[..], &["-X", path]].concat());
+        let (code, found) = explained(&[&against[..], &["-r", path]].concat());
         let verdict = &found["verdict"];
         assert_eq!((code, &verdict["status"]), (1, &status), "{path}");
         assert_eq!((&verdict["reason"], &verdict["by"]), (&json!(reason), &json!(by)), "{path}");
@@ -100,7 +100,7 @@ fn the_route_is_found_first_and_the_others_are_named() {
 #[test]
 fn what_was_used_before_is_gone() {
     let windows = |used: &str| {
-        let (code, found) = explained(&[&CONFIG[..], &OWNER, &["-X", "/payments/1", "--used", used]].concat());
+        let (code, found) = explained(&[&CONFIG[..], &OWNER, &["-r", "/payments/1", "--used", used]].concat());
         (code, found["quota"][0]["windows"][0]["remaining"].clone(), found["verdict"]["reason"].clone())
     };
     assert_eq!(windows("0"), (0, json!(599), json!("owner")));
@@ -110,7 +110,7 @@ fn what_was_used_before_is_gone() {
 
 #[test]
 fn a_catalog_from_files_says_who_owns_what() {
-    let config = ["--config", "examples/catalog.json", "--service", "payments", "-X", "/payments/1"];
+    let config = ["--config", "examples/catalog.json", "--service", "payments", "-r", "/payments/1"];
     let catalog = ["--catalog", "examples/catalog/all.yaml"];
     let (code, found) = explained(&[&config[..], &CONSUMER, &catalog].concat());
     assert_eq!((code, &found["callee"]["word"]), (0, &json!("catalog")), "{found}");
@@ -139,7 +139,7 @@ fn neither_token_nor_secret_is_shown() {
     let config = config.to_str().unwrap();
     for arguments in [vec!["--token-file", file.to_str().unwrap()], vec!["-H", "cookie: other=private-value"]] {
         for json in [&["--json"][..], &[]] {
-            let output = explain(&[&["--config", config, "-X", "/x"], arguments.as_slice(), json].concat());
+            let output = explain(&[&["--config", config, "-r", "/x"], arguments.as_slice(), json].concat());
             let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
             for hidden in ["c2lnbmF0dXJl", "nobody may read", "private-value"] {
                 assert!(!said.contains(hidden), "{said}");
@@ -152,16 +152,16 @@ fn neither_token_nor_secret_is_shown() {
 fn what_cannot_be_done_says_why_and_ends_with_2() {
     let invalid = "examples/invalid/owner-in-a-rule-but-not-named.json";
     let cases: [(&[&str], &str); 7] = [
-        (&["-X", "/a"], "--config <FILE>"),
-        (&["--config", "none.json", "-X", "/a"], "cannot read none.json"),
-        (&["--config", invalid, "-X", "/a"], "configuration error at policy.rules[0].allow[0]"),
-        (&[CONFIG[0], CONFIG[1], "-X", "payments"], "such as \"GET /payments/42\""),
-        (&[CONFIG[0], CONFIG[1], "-X", "/a", "--claims", "[]"], "cannot read []"),
+        (&["-r", "/a"], "--config <FILE>"),
+        (&["--config", "none.json", "-r", "/a"], "cannot read none.json"),
+        (&["--config", invalid, "-r", "/a"], "configuration error at policy.rules[0].allow[0]"),
+        (&[CONFIG[0], CONFIG[1], "-r", "payments"], "such as \"GET /payments/42\""),
+        (&[CONFIG[0], CONFIG[1], "-r", "/a", "--claims", "[]"], "cannot read []"),
         (
-            &[CONFIG[0], CONFIG[1], "-X", "/a", "--jwks", "examples/minimal.json"],
+            &[CONFIG[0], CONFIG[1], "-r", "/a", "--jwks", "examples/minimal.json"],
             "not a JSON object with an array `keys`",
         ),
-        (&["--against", "examples/minimal.json", "-X", "/a"], "missing field `_format_version`"),
+        (&["--against", "examples/minimal.json", "-r", "/a"], "missing field `_format_version`"),
     ];
     for (arguments, expected) in cases {
         let output = explain(arguments);

@@ -38,7 +38,7 @@ fn keys_and_tokens_of_every_algorithm_are_believed_by_explain() {
         assert!(text(&minted.stderr).contains("warning: this token is for development"));
         std::fs::write(folder.join("token"), minted.stdout).unwrap();
         let explain = ["explain", "--config", "config.json", "--jwks", "keys/jwks.json", "--offline", "--json"];
-        let explained = run(&folder, &[&explain[..], &["--token-file", "token", "-X", "/payments/1"]].concat());
+        let explained = run(&folder, &[&explain[..], &["--token-file", "token", "-r", "/payments/1"]].concat());
         let explained: Value = serde_json::from_slice(&explained.stdout).unwrap();
         assert_eq!(explained["verdict"]["reason"], "owner", "{alg} {explained}");
         assert_eq!(explained["token"]["claims"]["backstage-kong/development"], true);

@@ -31,7 +31,7 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "NAME", default_value = "backstage_kong")]
     filter: String,
     /// Method and path, such as "GET /payments/42"; a path alone is a GET.
-    #[arg(long, short = 'X', value_name = "REQUEST")]
+    #[arg(long, short = 'r', value_name = "REQUEST")]
     request: String,
     /// The host that is asked.
     #[arg(long, value_name = "HOST", default_value = "localhost")]
@@ -75,17 +75,21 @@ pub struct ExplainArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  # May this token do that? The configuration's own keys, or those that its issuer serves, verify it.
-  backstage-kong explain --config payments.json --token-file token.txt --request 'GET /payments/42'
+  # May this token do that?
+  backstage-kong explain --config payments.json --token-file token.txt \\
+      --request 'POST /payments/42'
 
-  # Which route of kong.yml is it, and who may?
-  backstage-kong explain --against kong.yml --claims '{\"sub\":\"ada\",\"groups\":[\"checkout\"]}' -X 'POST /payments/42'
+  # Which route is it, and may somebody with these claims?
+  backstage-kong explain --against kong.yml -r /payments/42 \\
+      --claims '{\"sub\":\"ada\",\"groups\":[\"checkout\"]}'
 
-  # The same, where the catalog says who owns and who consumes: from files in place of the Backstage of the configuration.
-  backstage-kong explain --against kong.yml --catalog 'catalog/**/*.yaml' --claims claims.json -X /payments/42
+  # By the catalog in these files, in place of the configured Backstage.
+  backstage-kong explain --against kong.yml --catalog 'catalog/**/*.yaml' \\
+      --claims claims.json -r /payments/42
 
-  # The 601st request within a minute, from a key set in a file, as JSON.
-  backstage-kong explain --config payments.yaml --jwks jwks.json --token-file - -X /payments/42 --used 600 --json
+  # The 601st request at a time, with keys from a file, as JSON.
+  backstage-kong explain --config payments.yaml --jwks jwks.json \\
+      --token-file - --used 600 --json -r /payments/42
 
 Exit codes:
   0  the request would pass
