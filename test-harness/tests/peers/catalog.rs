@@ -392,7 +392,14 @@ async fn the_command_makes_the_same_of_a_backstage_as_of_the_files_that_it_has()
     let generate = |token: &str| {
         let url = format!("http://{}", backstage.address);
         let args = ["generate", "--template", "examples/catalog/filter.yaml", "--page-size", "5", "--backstage", &url];
-        Command::new(&command).args(args).env("BACKSTAGE_TOKEN", token).current_dir(ROOT).output().unwrap()
+        let mirrored = ["--consumers", "--role-annotation", "amazonaws.com/role-arn"];
+        Command::new(&command)
+            .args(args)
+            .args(mirrored)
+            .env("BACKSTAGE_TOKEN", token)
+            .current_dir(ROOT)
+            .output()
+            .unwrap()
     };
     let made = generate(TOKEN);
     let (said, complaints) = (String::from_utf8(made.stdout).unwrap(), String::from_utf8(made.stderr).unwrap());
