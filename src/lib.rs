@@ -3,7 +3,7 @@
 //! The crate is a pure core and one thin adapter. Arrows point one way:
 //!
 //! ```text
-//! filter → exchange → identity, ownership, policy, quota, tags, telemetry, denial → config, jose, entity, path, record, http, host
+//! filter → exchange → identity, ownership, policy, quota, tags, telemetry, denial → catalog, keyring → config, jose, entity, path, record, http, host
 //! ```
 //!
 //! Only [`filter`] knows `proxy_wasm`; without the `host` feature the crate builds without it. Nothing in the core reads
