@@ -7,10 +7,12 @@ use super::{Admitted, Around, Effect, Exchange, Forward, Route, State, deny};
 use crate::config::{Config, Mode};
 use crate::denial::Denial;
 use crate::host::RequestHeaders;
+use crate::identity::Principal;
 use crate::ownership::Callee;
 use crate::policy::{self, Decision, Outcome, RequestFacts};
 use crate::tags;
 use crate::worker::Known;
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// A CORS preflight passes untouched but for headers that only this filter may set.
@@ -23,17 +25,14 @@ pub(super) fn preflight(
     pass_untagged(route, Report::new(route, request).passed_preflight(around), headers)
 }
 
-/// Lets a request pass of which nothing is to be told.
+/// Lets a request pass of which nothing is to be told. What it may not say itself, and its token, go no further all the same.
 pub(super) fn pass_untagged(
     route: &Route,
     (report, audit): (Report, Option<Line>),
     headers: &dyn RequestHeaders,
 ) -> (Exchange, Effect) {
-    let forward = Forward {
-        remove: tags::strip_list(&route.config.tags, headers.names().as_deref()),
-        audit,
-        ..Default::default()
-    };
+    let (remove, set) = edits(&route.config, None, None, headers);
+    let forward = Forward { remove, set, audit, ..Default::default() };
     (Exchange(State::Admitted(Admitted { report, response_headers: Vec::new() })), Effect::Forward(forward))
 }
 
@@ -86,8 +85,22 @@ fn forward(
     audit: Option<(log::Level, String)>,
 ) -> Forward {
     let principal = report.principal();
+    let (remove, set) = edits(config, Some(callee), principal, headers);
+    let context = if config.tags.context { tags::context(callee, principal, decision) } else { Vec::new() };
+    Forward { remove, set, context, audit }
+}
+
+/// Headers to remove, and to set after that.
+type Edits = (Vec<Cow<'static, str>>, Vec<(&'static str, String)>);
+
+fn edits(
+    config: &Config,
+    callee: Option<&Callee>,
+    principal: Option<&Principal>,
+    headers: &dyn RequestHeaders,
+) -> Edits {
     let mut remove = tags::strip_list(&config.tags, headers.names().as_deref());
-    let mut set = tags::upstream_headers(&config.tags, callee, principal);
+    let mut set = callee.map(|callee| tags::upstream_headers(&config.tags, callee, principal)).unwrap_or_default();
     match tags::baggage(&config.tags, callee, principal, headers.get("baggage").as_deref()) {
         Some(baggage) => set.push(("baggage", baggage)),
         None => remove.push("baggage".into()),
@@ -95,6 +108,5 @@ fn forward(
     if !config.credentials.forward_token {
         tags::remove_credential(&config.credentials, headers, &mut remove, &mut set);
     }
-    let context = if config.tags.context { tags::context(callee, principal, decision) } else { Vec::new() };
-    Forward { remove, set, context, audit }
+    (remove, set)
 }

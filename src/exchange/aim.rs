@@ -83,18 +83,21 @@ impl RouteCatalog {
         stale: Option<&Index>,
         headers: &dyn RequestHeaders,
     ) -> Result<Rc<Callee>, NoEntity> {
-        let word = match (self.on_stale, stale) {
-            (OnStale::Static, _) => return route.callee.clone().ok_or(NoEntity::CatalogUnread),
-            (OnStale::Allow, _) => Word::Open,
-            (OnStale::Deny, Some(_)) => Word::CatalogStale,
-            (OnStale::Deny, None) => Word::CatalogUnread,
-        };
         let entity = match (&route.config.entity, stale) {
             (Some(entity), _) => entity.clone(),
             (None, Some(index)) => entity_behind(index, headers)?,
             (None, None) => return Err(NoEntity::CatalogUnread),
         };
-        Ok(Rc::new(Callee::bare(entity, word)))
+        let callee = match (self.on_stale, stale) {
+            (OnStale::Static, _) => route.callee.as_deref().cloned().ok_or(NoEntity::CatalogUnread)?,
+            (OnStale::Allow, _) => Callee::bare(entity.clone(), Word::Open),
+            (OnStale::Deny, Some(_)) => Callee::bare(entity.clone(), Word::CatalogStale),
+            (OnStale::Deny, None) => Callee::bare(entity.clone(), Word::CatalogUnread),
+        };
+        // On what terms it may be called is still what was last read: they narrow what passes without the catalog.
+        let last = stale.and_then(|index| index.entity(&entity));
+        let (lifecycle, terms) = last.map(|entry| (entry.lifecycle, entry.terms)).unwrap_or_default();
+        Ok(Rc::new(Callee { lifecycle, terms, ..callee }))
     }
 
     /// The index that a caller's groups are looked up in.

@@ -19,8 +19,13 @@ const KEYS: [&str; 4] = [ENTITY, OWNER, USER, AGENT];
 
 /// The `baggage` that the upstream gets: ours first, then the foreign members of the request's own that fit. `None` when
 /// there is nothing to send. Members that claim to be ours are dropped even where the filter adds none.
-pub fn baggage(tags: &Tags, callee: &Callee, principal: Option<&Principal>, existing: Option<&[u8]>) -> Option<String> {
-    let mut members = if tags.baggage { own(callee, principal) } else { Vec::new() };
+pub fn baggage(
+    tags: &Tags,
+    callee: Option<&Callee>,
+    principal: Option<&Principal>,
+    existing: Option<&[u8]>,
+) -> Option<String> {
+    let mut members = callee.filter(|_| tags.baggage).map(|callee| own(callee, principal)).unwrap_or_default();
     let existing = existing.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
     let foreign = existing.split(',').map(str::trim).filter(|member| is_foreign(member));
     let mut length: usize = members.iter().map(|member| member.len() + 1).sum();

@@ -141,7 +141,10 @@ impl LiveCatalog {
         let is_due = {
             let state = self.state.borrow();
             let head = &state.held.record;
-            (state.index.is_none() || head.refresh_at <= now.after(period).0) && head.retry_at <= now.0
+            // Where what is in force cannot be read, because a part of it is gone, this worker reads for itself.
+            let is_left_behind = now.since(state.fetched) > self.source.refresh * 2;
+            (state.index.is_none() || is_left_behind || head.refresh_at <= now.after(period).0)
+                && head.retry_at <= now.0
         };
         is_due.then(|| self.lead(store, now, None)).flatten()
     }
@@ -330,11 +333,12 @@ impl LiveCatalog {
 
     /// Takes over the sections that are in force, where they are not this worker's own.
     fn adopt(&self, store: &dyn SharedData) {
-        let (head, own) = {
+        let (head, own, fetched) = {
             let state = self.state.borrow();
-            (state.held.record.clone(), state.index.clone())
+            (state.held.record.clone(), state.index.clone(), state.fetched)
         };
-        let Some(places) = &head.sections else { return };
+        // Where the sections could not be written, this worker may have read a newer catalog than is in force.
+        let Some(places) = head.sections.as_ref().filter(|_| head.fetched >= fetched.0) else { return };
         let own = own.as_deref().map(|index| [&index.entities, &index.groups]);
         let mut sections = Vec::with_capacity(places.len());
         for (number, (place, name)) in places.iter().zip(SECTIONS).enumerate() {

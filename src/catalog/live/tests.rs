@@ -297,6 +297,35 @@ fn without_shared_data_each_worker_reads_for_itself() {
     }
 }
 
+/// Shared data that takes no parts of sections: a zone that is too small.
+struct TooSmall(MemoryStore);
+
+impl SharedData for TooSmall {
+    fn get(&self, key: &str) -> Result<Option<crate::host::Stored>, crate::host::StoreFailed> {
+        self.0.get(key)
+    }
+
+    fn set(&self, key: &str, value: &[u8], expect: Expect) -> Result<(), crate::host::WriteError> {
+        if key.contains(" entities ") { Err(crate::host::WriteError::Failed) } else { self.0.set(key, value, expect) }
+    }
+}
+
+#[test]
+fn in_a_zone_that_is_too_small_each_worker_goes_by_what_it_has_read_itself() {
+    let (store, workers) = (TooSmall(MemoryStore::default()), [live(), live()]);
+    for (owned_by, begin) in [("a", 0), ("b", 1000)] {
+        for second in (begin..begin + 400).step_by(5) {
+            for worker in &workers {
+                if let Some(pass) = tick(worker, &store, at(second)) {
+                    Backstage { apis: 25, owner: owned_by }.read(pass, &store, at(second));
+                }
+            }
+        }
+        let owners = workers.each_ref().map(|worker| owner(worker, &store, at(begin + 400), "a1"));
+        assert_eq!(owners, [owned_by, owned_by]);
+    }
+}
+
 #[test]
 fn a_section_that_is_being_written_is_read_by_nobody() {
     let (store, one, other) = (MemoryStore::default(), live(), live());

@@ -244,8 +244,13 @@ fn a_route_that_names_nothing_is_found_by_its_service_or_a_tag() {
 fn in_shadow_mode_a_route_without_an_entity_passes_and_is_recorded() {
     let (node, backstage) = (Node::new(), backstage());
     let route = node.route(&config(json!({"policy": {"mode": "shadow"}})));
-    let sent = Behind(get(None), Some("other"), &[]);
+    let mut asked = get(Some("a token that nobody looks at"));
+    asked.0.push(("baggage", "backstage.user=user:default/root,k=v".into()));
+    let sent = Behind(asked, Some("other"), &[]);
     let (_, effect) = backstage.serve(begin(&route, &node.around(NOW), &sent), &node.around(NOW), &sent);
+    let Effect::Forward(forward) = &effect else { panic!("not forwarded") };
+    assert_eq!(set(forward, "baggage"), Some("k=v"));
+    assert!(forward.remove.iter().any(|name| name == "authorization"));
     let line = audit(effect);
     assert_eq!((&line["decision"], &line["reason"]), (&json!("shadow_deny"), &json!("entity_unknown")));
 }
@@ -343,6 +348,35 @@ fn without_the_catalog_the_configuration_says_what_happens() {
             let reason =
                 if is_read { reason.replace("catalog_unavailable", "catalog_stale") } else { reason.to_owned() };
             assert_eq!(line["reason"], json!(reason), "{on_stale} {path} {is_read}");
+        }
+    }
+}
+
+#[test]
+fn the_terms_that_were_last_read_narrow_what_passes_without_the_catalog() {
+    let backstage = backstage();
+    let (owner, agent) = (
+        groups(&["payments"]),
+        token(json!({"groups": ["payments"], "act": {"sub": "bot"}, "exp": NOW.seconds() + 3600})),
+    );
+    let stranger = groups(&["search"]);
+    for on_stale in ["allow", "static"] {
+        let node = Node::new();
+        let route = node.route(&config(json!({
+            "entity": "api:default/open", "owner": "payments", "catalog": {"on_stale": on_stale}, "policy": {"agents": "allow"}
+        })));
+        backstage.tick(&route, &node.around(NOW));
+        let late = NOW.after(Duration::from_secs(601));
+        let open = if on_stale == "allow" { 200 } else { 403 };
+        for (method, token, expected) in
+            [("GET", &stranger, 200), ("POST", &owner, 200), ("POST", &stranger, open), ("GET", &agent, 403)]
+        {
+            let sent = sent(method, "/", Some(token));
+            let mut step = begin(&route, &node.around(late), &sent);
+            while let Effect::Dispatch(_) = step.1 {
+                step = step.0.answered(&node.around(late), &sent, None);
+            }
+            assert_eq!(status(step.1), expected, "{on_stale} {method}");
         }
     }
 }
