@@ -85,7 +85,7 @@ async fn measure(rival: &Rival) -> Measured {
     let (to, tokens) = (envoy.gateway(), &rival.tokens);
     load::send(to, tokens, 0, rival.warm_up, None, rival.status).await;
     let before = cpu::used(envoy.pid());
-    let answers = load::send(to, tokens, rival.warm_up, rival.count, None, rival.status).await;
+    let answers = load::send(to, tokens, rival.warm_up, rival.count, Some(rival.rate), rival.status).await;
     let used = cpu::used(envoy.pid()) - before;
     let others = answers.others;
     assert!(others.0 <= rival.others, "{}: {} answers such as {}; {}", rival.name, others.0, others.1, envoy.log());
@@ -98,9 +98,10 @@ fn rows(rivals: &[Rival], rounds: &[Vec<Measured>]) -> Vec<Row> {
     let latency = |nth, which: usize| {
         Duration::from_secs_f64(median_of(nth, &|measured| measured.latencies[which].as_secs_f64()))
     };
-    // The first chain is the one without a filter, measured in the same round.
+    // Of the chain without a filter what was measured in the same round, at the same rate.
     let over_none = |nth: usize| {
-        let differences = rounds[nth].iter().zip(&rounds[0]).map(|(this, none)| this.cpu - none.cpu);
+        let nothing = rivals.iter().position(|rival| rival.is_nothing(rivals[nth].rate)).unwrap();
+        let differences = rounds[nth].iter().zip(&rounds[nothing]).map(|(this, none)| this.cpu - none.cpu);
         median(differences.collect())
     };
     let row = |(nth, rival): (usize, &Rival)| Row {

@@ -11,6 +11,11 @@ use test_harness::built_filter;
 use test_harness::envoy::{Bootstrap, Envoy, RouteSpec, find_binary};
 use test_harness::lab::peers::{Forgery, KeyKind, Mint, SigningKeys, TokenSpec};
 
+/// What the others are compared with, at the same rate.
+const NOTHING: &str = "no filter";
+const NOTHING_SLOWLY: &str = "no filter, at the rate of new tokens";
+const HOT_RATE: f64 = 3000.0;
+const COLD_RATE: f64 = 400.0;
 const ISSUER: &str = "https://idp.example";
 const EXTENSIONS: &str = "type.googleapis.com/envoy.extensions.filters.http";
 
@@ -22,9 +27,19 @@ pub(crate) struct Rival {
     /// Requests before the measured ones, so that all code is compiled and one token known, and measured ones.
     pub(crate) warm_up: usize,
     pub(crate) count: usize,
+    /// Requests a second, the same for all that are compared: a busier server handles more at each wake-up, and so makes
+    /// each cheaper.
+    pub(crate) rate: f64,
     pub(crate) status: u16,
     /// Answers that may have another status.
     pub(crate) others: usize,
+}
+
+impl Rival {
+    /// Whether it is the chain without a filter that one at this rate is compared with.
+    pub(crate) fn is_nothing(&self, rate: f64) -> bool {
+        self.rate == rate && [NOTHING, NOTHING_SLOWLY].contains(&self.name)
+    }
 }
 
 /// How much is sent in a round.
@@ -41,24 +56,27 @@ pub(crate) fn rivals(size: Size) -> Vec<Rival> {
     let hot = tokens(&keys, KeyKind::Rs256, 1, None);
     let rival = |name, natives: &[Value], filter: Option<Value>, tokens: &Tokens| {
         let is_hot = tokens.len() == 1;
-        let (warm_up, count) = if is_hot { (size.hot / 4, size.hot) } else { (size.cold / 4, size.cold) };
+        let (warm_up, count, rate) =
+            if is_hot { (size.hot / 4, size.hot, HOT_RATE) } else { (size.cold / 4, size.cold, COLD_RATE) };
         Rival {
             name,
             config: envoy(natives, filter),
             tokens: Arc::clone(tokens),
             warm_up,
             count,
+            rate,
             status: 200,
             others: 0,
         }
     };
+    let slowly = |rival: Rival| Rival { warm_up: size.cold / 4, count: size.cold, rate: COLD_RATE, ..rival };
     let new = |kind, forge| tokens(&keys, kind, size.cold / 4 + size.cold, forge);
     let (new_rs256, new_es256) = (new(KeyKind::Rs256, None), new(KeyKind::Es256, None));
     let forged = new(KeyKind::Rs256, Some(Forgery::StrangerKey));
     let ours = || Some(filter(&keys, 1.0));
     vec![
         // With the token, for to receive it is no filter's doing.
-        rival("no filter", &[], None, &hot),
+        rival(NOTHING, &[], None, &hot),
         rival("jwt_authn as shipped", &[jwt_authn(&keys, false)], None, &hot),
         rival(
             "jwt_authn with cache, rbac, local_ratelimit",
@@ -68,6 +86,7 @@ pub(crate) fn rivals(size: Size) -> Vec<Rival> {
         ),
         rival("this filter, token seen before", &[], ours(), &hot),
         rival("this filter, token seen before, no audit of passes", &[], Some(filter(&keys, 0.0)), &hot),
+        slowly(rival(NOTHING_SLOWLY, &[], None, &hot)),
         rival("jwt_authn, every token new, RS256", &[jwt_authn(&keys, false)], None, &new_rs256),
         rival("jwt_authn, every token new, ES256", &[jwt_authn(&keys, false)], None, &new_es256),
         rival("this filter, every token new, RS256", &[], ours(), &new_rs256),
