@@ -12,6 +12,7 @@
 #![cfg_attr(not(feature = "host"), forbid(unsafe_code))]
 
 pub mod catalog;
+mod commons;
 pub mod config;
 pub mod denial;
 mod digest;

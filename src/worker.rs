@@ -3,6 +3,7 @@
 //! Everything here is a cache: Kong may drop a worker's memory when it reloads.
 
 use crate::catalog::live::Catalogs;
+use crate::commons::Commons;
 use crate::config::{Issuer, IssuerId};
 use crate::host::UnixMillis;
 use crate::identity::{Budgets, Principal, TokenCache};
@@ -13,7 +14,7 @@ use crate::quota::engine::Engines;
 use crate::telemetry::Telemetry;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 /// A verified token's caller, and the key that verified it.
 pub struct Known {
@@ -54,7 +55,7 @@ pub struct Worker {
     pub engines: Engines,
     /// When this worker last looked after key sets and the age of keys.
     pub kept_up: Cell<UnixMillis>,
-    issuers: RefCell<BTreeMap<IssuerId, Weak<Issuer>>>,
+    issuers: Commons<IssuerId, Issuer>,
     /// The last day on which this worker warned of an issuer's keys.
     warned: RefCell<BTreeMap<IssuerId, u64>>,
 }
@@ -62,18 +63,12 @@ pub struct Worker {
 impl Worker {
     /// The issuer with these settings that another route brought already, or this one.
     pub fn share_issuer(&self, issuer: Rc<Issuer>) -> Rc<Issuer> {
-        let mut issuers = self.issuers.borrow_mut();
-        if let Some(known) = issuers.get(&issuer.id).and_then(Weak::upgrade) {
-            return known;
-        }
-        issuers.retain(|_, known| known.strong_count() > 0);
-        issuers.insert(issuer.id, Rc::downgrade(&issuer));
-        issuer
+        self.issuers.get(issuer.id, || issuer)
     }
 
     /// The issuers that some route uses.
     pub fn issuers_in_use(&self) -> Vec<Rc<Issuer>> {
-        self.issuers.borrow().values().filter_map(Weak::upgrade).collect()
+        self.issuers.in_use()
     }
 
     /// Whether this worker has not yet warned of an issuer on a day.

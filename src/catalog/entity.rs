@@ -42,15 +42,21 @@ pub enum RelationKind {
 }
 
 impl RelationKind {
+    const ALL: [Self; 4] = [Self::OwnedBy, Self::ConsumesApi, Self::PartOf, Self::ChildOf];
+
+    /// What the catalog calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OwnedBy => "ownedBy",
+            Self::ConsumesApi => "consumesApi",
+            Self::PartOf => "partOf",
+            Self::ChildOf => "childOf",
+        }
+    }
+
     /// The kind of relation that the catalog calls so.
     pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "ownedBy" => Self::OwnedBy,
-            "consumesApi" => Self::ConsumesApi,
-            "partOf" => Self::PartOf,
-            "childOf" => Self::ChildOf,
-            _ => return None,
-        })
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 

@@ -133,21 +133,20 @@ pub(super) fn aim(
     let Some(catalog) = &route.catalog else {
         return identify(route, Request { callee: route.callee.clone(), ..request }, around, headers);
     };
-    let availability = catalog.live.availability(around.store, around.now, catalog.max_stale);
     match catalog.live.request(around.store, around.now) {
         Some(pass) => AwaitingCatalog { route: route.clone(), request, pass }.ask(),
-        None => aimed(route, catalog, availability, request, around, headers),
+        None => aimed(route, catalog, request, around, headers),
     }
 }
 
 fn aimed(
     route: &Rc<Route>,
     catalog: &RouteCatalog,
-    availability: Availability,
     request: Request,
     around: &Around<'_>,
     headers: &dyn RequestHeaders,
 ) -> (Exchange, Effect) {
+    let availability = catalog.live.availability(around.store, around.now, catalog.max_stale);
     match catalog.callee(route, &availability, &request, headers) {
         Ok(callee) => {
             let request = Request { callee: Some(callee), catalog: catalog.groups(availability), ..request };
@@ -181,7 +180,6 @@ impl AwaitingCatalog {
             return Self { route, request, pass }.ask();
         }
         let Some(catalog) = &route.catalog else { return identify(&route, request, around, headers) };
-        let availability = catalog.live.availability(around.store, around.now, catalog.max_stale);
-        aimed(&route, catalog, availability, request, around, headers)
+        aimed(&route, catalog, request, around, headers)
     }
 }

@@ -26,13 +26,13 @@
 //! an attacker needs [`MAX_ADDRESSES`] failures from elsewhere, for which the worker's default allowance takes 40
 //! seconds; the share it would win back has come back by itself in two. Failures do not touch the table of good addresses.
 
+use crate::commons::Commons;
 use crate::config::{Allowance, Verification};
 use crate::host::UnixMillis;
 use lru::LruCache;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Most addresses that a worker knows as failing, and as good.
@@ -172,19 +172,12 @@ impl Budget {
 
 /// The budgets of a worker: routes with the same settings share one.
 #[derive(Default)]
-pub struct Budgets(RefCell<BTreeMap<Verification, Weak<Budget>>>);
+pub struct Budgets(Commons<Verification, Budget>);
 
 impl Budgets {
     /// The budget with these settings.
     pub fn get(&self, limits: Verification) -> Rc<Budget> {
-        let mut budgets = self.0.borrow_mut();
-        if let Some(known) = budgets.get(&limits).and_then(Weak::upgrade) {
-            return known;
-        }
-        budgets.retain(|_, known| known.strong_count() > 0);
-        let budget = Rc::new(Budget::new(limits));
-        budgets.insert(limits, Rc::downgrade(&budget));
-        budget
+        self.0.get(limits, || Rc::new(Budget::new(limits)))
     }
 }
 

@@ -11,6 +11,7 @@ mod shared;
 
 pub use fetch::{Fetch, FetchResult, Progress};
 
+use crate::commons::Commons;
 use crate::config::{RemoteKeys, RemoteSource};
 use crate::held::{Held, Write};
 use crate::host::{SharedData, UnixMillis};
@@ -19,8 +20,7 @@ use crate::jose::KeySet;
 use fetch::News;
 use shared::Record;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How long a worker trusts what it last read from shared data.
@@ -39,28 +39,20 @@ const TICKS_GRACE: Duration = Duration::from_secs(30);
 /// The key sets that the routes of a worker know, each once, however many routes name it.
 #[derive(Default)]
 pub struct Keyring {
-    sets: RefCell<BTreeMap<(String, String, RemoteKeys), Weak<RemoteKeySet>>>,
+    sets: Commons<(String, String, RemoteKeys), RemoteKeySet>,
 }
 
 impl Keyring {
     /// The set of `issuer` at `remote`, kept under `zone`. Sets are told apart by issuer *and* place, so that no issuer can
     /// speak with another's keys.
     pub fn set(&self, zone: &str, issuer: &str, remote: &RemoteKeys) -> Rc<RemoteKeySet> {
-        let mut sets = self.sets.borrow_mut();
         let id = (zone.to_owned(), issuer.to_owned(), remote.clone());
-        if let Some(known) = sets.get(&id).and_then(Weak::upgrade) {
-            return known;
-        }
-        let set = Rc::new(RemoteKeySet::new(zone, issuer, remote.clone()));
-        sets.insert(id, Rc::downgrade(&set));
-        set
+        self.sets.get(id, || Rc::new(RemoteKeySet::new(zone, issuer, remote.clone())))
     }
 
     /// The sets that some route uses; those of routes that are gone are forgotten.
     pub fn in_use(&self) -> Vec<Rc<RemoteKeySet>> {
-        let mut sets = self.sets.borrow_mut();
-        sets.retain(|_, set| set.strong_count() > 0);
-        sets.values().filter_map(Weak::upgrade).collect()
+        self.sets.in_use()
     }
 }
 

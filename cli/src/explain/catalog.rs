@@ -1,7 +1,7 @@
 //! A catalog that was read beforehand, served to the filter as a Backstage would serve it.
 
 use super::calls::Calls;
-use backstage_kong::catalog::{Entity, RelationKind};
+use backstage_kong::catalog::Entity;
 use backstage_kong::http::{Call, Reply};
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ fn item(entity: &Entity) -> Value {
     let relations = entity
         .relations
         .iter()
-        .map(|relation| json!({"type": name(relation.kind), "targetRef": relation.target.as_str()}));
+        .map(|relation| json!({"type": relation.kind.name(), "targetRef": relation.target.as_str()}));
     json!({
         "kind": reference.kind(),
         "metadata": {
@@ -66,16 +66,6 @@ fn item(entity: &Entity) -> Value {
         "spec": {"lifecycle": entity.lifecycle},
         "relations": relations.collect::<Vec<_>>(),
     })
-}
-
-/// What the API calls a relation.
-fn name(relation: RelationKind) -> &'static str {
-    match relation {
-        RelationKind::OwnedBy => "ownedBy",
-        RelationKind::ConsumesApi => "consumesApi",
-        RelationKind::PartOf => "partOf",
-        RelationKind::ChildOf => "childOf",
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod shared;
 pub use pass::{Pass, PassResult, Progress, Summary};
 
 use super::{Index, Section};
+use crate::commons::Commons;
 use crate::config::CatalogSource;
 use crate::digest::digest;
 use crate::held::{Held, Write};
@@ -19,8 +20,7 @@ use crate::http::Endpoint;
 use crate::pacing::{doubled, spread};
 use shared::Head;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How long a worker goes by what it last read from shared data.
@@ -41,26 +41,17 @@ const SECTIONS: [&str; 2] = ["entities", "groups"];
 
 /// The catalogs that the routes of a worker know, each once, however many routes name it.
 #[derive(Default)]
-pub struct Catalogs(RefCell<BTreeMap<(String, CatalogSource), Weak<LiveCatalog>>>);
+pub struct Catalogs(Commons<(String, CatalogSource), LiveCatalog>);
 
 impl Catalogs {
     /// The catalog of `source`, kept under `zone`.
     pub fn get(&self, zone: &str, source: &CatalogSource) -> Rc<LiveCatalog> {
-        let mut catalogs = self.0.borrow_mut();
-        let id = (zone.to_owned(), source.clone());
-        if let Some(known) = catalogs.get(&id).and_then(Weak::upgrade) {
-            return known;
-        }
-        let catalog = Rc::new(LiveCatalog::new(zone, source.clone()));
-        catalogs.insert(id, Rc::downgrade(&catalog));
-        catalog
+        self.0.get((zone.to_owned(), source.clone()), || Rc::new(LiveCatalog::new(zone, source.clone())))
     }
 
     /// The catalogs that some route uses; those of routes that are gone are forgotten.
     pub fn in_use(&self) -> Vec<Rc<LiveCatalog>> {
-        let mut catalogs = self.0.borrow_mut();
-        catalogs.retain(|_, catalog| catalog.strong_count() > 0);
-        catalogs.values().filter_map(Weak::upgrade).collect()
+        self.0.in_use()
     }
 }
 
@@ -152,6 +143,7 @@ impl LiveCatalog {
     /// Asks for leave to read it on behalf of a request, where nothing was ever read, or where it has been due for long and no tick
     /// came. The request then waits, for [`PATIENCE`] and not longer.
     pub fn request(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis) -> Option<Box<Pass>> {
+        self.look(store, now, false);
         let is_needed = {
             let state = self.state.borrow();
             let head = &state.held.record;
