@@ -5,6 +5,7 @@ use crate::entity::EntityRef;
 use crate::identity::{Groups, GroupsUnknown, Principal};
 use crate::ownership::{Callee, Word};
 use crate::path::{PathProblem, RequestPath};
+use std::rc::Rc;
 
 /// What the rules say of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct Decision {
     /// Allowed, or why not.
     pub outcome: Outcome,
     /// Name of the rule that decided; `None` when none matched or none was asked.
-    pub rule: Option<String>,
+    pub rule: Option<Rc<str>>,
 }
 
 /// Allowed, or why not.
@@ -346,9 +347,9 @@ mod tests {
         };
         let anyone = Outcome::Allowed { reason: AllowReason::Anyone, granted_by: None };
         let plain = [Fit::Principal, Fit::Method, Fit::Path, Fit::Matches, Fit::Matches];
-        assert_eq!(weighed("/x"), (plain.into(), "read".to_owned(), anyone));
+        assert_eq!(weighed("/x"), (plain.into(), "read".into(), anyone));
         let (fits, rule, outcome) = weighed("/admin/../x");
-        assert_eq!((fits[2], rule.as_str()), (Fit::Ambiguous(PathProblem::DotSegment), "admin"));
+        assert_eq!((fits[2], &*rule), (Fit::Ambiguous(PathProblem::DotSegment), "admin"));
         assert_eq!(outcome, Outcome::Denied(PolicyDenial::AmbiguousPath));
     }
 }

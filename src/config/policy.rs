@@ -3,6 +3,7 @@
 use super::{ClaimName, Problem};
 use crate::entity::{DEFAULT_NAMESPACE, EntityRef};
 use crate::path::PathPattern;
+use std::rc::Rc;
 
 /// Whether a verdict is carried out or only recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +89,7 @@ pub struct Policy {
 #[derive(Debug)]
 pub struct Rule {
     /// Its name in audit lines; `rule-<index>` unless configured.
-    pub name: String,
+    pub name: Rc<str>,
     /// Methods it is about; empty for all.
     pub methods: Vec<Method>,
     /// Paths it is about; empty for all.

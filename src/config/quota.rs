@@ -59,7 +59,7 @@ impl Per {
 #[derive(Debug)]
 pub struct QuotaPolicy {
     /// Its name in `RateLimit-Policy` (a structured-fields string: printable ASCII) and in keys.
-    pub name: String,
+    pub name: Rc<str>,
     /// Whose use it counts.
     pub per: Per,
     /// Its windows, at least one, at most eight; all must have room.
@@ -121,9 +121,17 @@ impl Window {
 
     /// Its length in the largest unit that divides it, such as `1m` or `90s`.
     pub fn label(&self) -> String {
+        let mut label = String::new();
+        self.push_label(&mut label);
+        label
+    }
+
+    /// Writes its label behind what is there.
+    pub fn push_label(&self, to: &mut String) {
         let seconds = self.length.as_secs();
         let (unit, size) = UNITS.into_iter().find(|(_, size)| seconds.is_multiple_of(*size)).unwrap_or(("s", 1));
-        [itoa::Buffer::new().format(seconds / size), unit].concat()
+        to.push_str(itoa::Buffer::new().format(seconds / size));
+        to.push_str(unit);
     }
 }
 

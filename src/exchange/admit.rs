@@ -22,7 +22,7 @@ pub(super) fn preflight(
     around: &Around<'_>,
     headers: &dyn RequestHeaders,
 ) -> (Exchange, Effect) {
-    pass_untagged(route, Report::new(route, request).passed_preflight(around), headers)
+    pass_untagged(route, Report::new(route, request).passed_preflight(around, headers), headers)
 }
 
 /// Lets a request pass of which nothing is to be told. What it may not say itself, and its token, go no further all the same.
@@ -45,7 +45,7 @@ pub(super) fn admit(
 ) -> (Exchange, Effect) {
     let config = &route.config;
     let (Some(callee), catalog) = (request.callee.clone(), request.catalog.clone()) else {
-        return deny(Report::new(route, request), Denial::Configuration, around);
+        return deny(Report::new(route, request), Denial::Configuration, around, headers);
     };
     let principal = known.as_ref().map(|known| &known.principal);
     let facts = RequestFacts { method: &request.method, target: &request.target };
@@ -54,7 +54,7 @@ pub(super) fn admit(
 
     if let Outcome::Denied(denial) = decision.outcome {
         match config.policy.mode {
-            Mode::Enforce => return deny(report, Denial::Policy(denial), around),
+            Mode::Enforce => return deny(report, Denial::Policy(denial), around, headers),
             Mode::Shadow => report.note_shadow(Denial::Policy(denial)),
         }
     }
@@ -70,8 +70,8 @@ pub(super) fn pass(
     around: &Around<'_>,
     headers: &dyn RequestHeaders,
 ) -> (Exchange, Effect) {
-    let (report, audit) = report.allowed(around);
-    let Some(route) = report.route().cloned() else { return deny(report, Denial::Configuration, around) };
+    let (report, audit) = report.allowed(around, headers);
+    let Some(route) = report.route().cloned() else { return deny(report, Denial::Configuration, around, headers) };
     let forward = forward(&route.config, callee, &report, decision, headers, audit);
     (Exchange(State::Admitted(Admitted { report, response_headers })), Effect::Forward(forward))
 }
@@ -91,7 +91,7 @@ fn forward(
 }
 
 /// Headers to remove, and to set after that.
-type Edits = (Vec<Cow<'static, str>>, Vec<(&'static str, String)>);
+type Edits = (Vec<Cow<'static, str>>, Vec<(&'static str, tags::Value)>);
 
 fn edits(
     config: &Config,
@@ -102,7 +102,7 @@ fn edits(
     let mut remove = tags::strip_list(&config.tags, headers.names().as_deref());
     let mut set = callee.map(|callee| tags::upstream_headers(&config.tags, callee, principal)).unwrap_or_default();
     match tags::baggage(&config.tags, callee, principal, headers.get("baggage").as_deref()) {
-        Some(baggage) => set.push(("baggage", baggage)),
+        Some(baggage) => set.push(("baggage", baggage.into())),
         None => remove.push("baggage".into()),
     }
     if !config.credentials.forward_token {

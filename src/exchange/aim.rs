@@ -50,7 +50,6 @@ impl RouteCatalog {
         &self,
         route: &Route,
         availability: &Availability,
-        request: &Request,
         headers: &dyn RequestHeaders,
     ) -> Result<Rc<Callee>, NoEntity> {
         let index = match availability {
@@ -59,7 +58,7 @@ impl RouteCatalog {
             Availability::Unread => return self.without(route, None, headers),
         };
         let named = route.config.entity.as_ref();
-        let behind = if named.is_some() { None } else { Some((headers.service(), request.route.clone())) };
+        let behind = if named.is_some() { None } else { Some((headers.service(), headers.route())) };
         let mut known = self.known.borrow_mut();
         if known.version != Some(index.entities.version()) {
             *known = KnownCallees { version: Some(index.entities.version()), ..KnownCallees::default() };
@@ -147,17 +146,17 @@ fn aimed(
     headers: &dyn RequestHeaders,
 ) -> (Exchange, Effect) {
     let availability = catalog.live.availability(around.store, around.now, catalog.max_stale);
-    match catalog.callee(route, &availability, &request, headers) {
+    match catalog.callee(route, &availability, headers) {
         Ok(callee) => {
             let request = Request { callee: Some(callee), catalog: catalog.groups(availability), ..request };
             identify(route, request, around, headers)
         }
         Err(why) => match route.config.policy.mode {
-            Mode::Enforce => deny(Report::new(route, request), Denial::NoEntity(why), around),
+            Mode::Enforce => deny(Report::new(route, request), Denial::NoEntity(why), around, headers),
             Mode::Shadow => {
                 let mut report = Report::new(route, request);
                 report.note_shadow(Denial::NoEntity(why));
-                admit::pass_untagged(route, report.allowed(around), headers)
+                admit::pass_untagged(route, report.allowed(around, headers), headers)
             }
         },
     }

@@ -105,7 +105,7 @@ impl Charging {
                 let charge = engine.charge_alone(bill, around.store, around.now);
                 self.judge(quotas, charge, around, headers)
             }
-            EngineFault::Deny => deny(self.report, Denial::QuotaEngine(error), around),
+            EngineFault::Deny => deny(self.report, Denial::QuotaEngine(error), around, headers),
             EngineFault::Allow => pass(&self.callee, self.report, &self.decision, Vec::new(), around, headers),
         }
     }
@@ -128,7 +128,7 @@ impl Charging {
                 self.report.exhausted(states.clone(), around);
                 let denial = Denial::QuotaExhausted { states, x_ratelimit: quotas.x_ratelimit_headers };
                 match quotas.mode {
-                    Mode::Enforce => return deny(self.report, denial, around),
+                    Mode::Enforce => return deny(self.report, denial, around, headers),
                     Mode::Shadow => self.report.note_shadow(denial),
                 }
                 Vec::new()
@@ -136,7 +136,7 @@ impl Charging {
             Charge::StoreFailed(fault) => {
                 around.worker.telemetry.store_fault(around.metrics, fault);
                 match quotas.on_store_error {
-                    StoreFault::Deny => return deny(self.report, Denial::QuotaStore(fault), around),
+                    StoreFault::Deny => return deny(self.report, Denial::QuotaStore(fault), around, headers),
                     StoreFault::Allow => Vec::new(),
                 }
             }

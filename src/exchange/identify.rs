@@ -50,22 +50,22 @@ pub(super) fn identify(
     let found = match find_credential(&route.config.credentials, headers) {
         Ok(None) => return admit::admit(route, request, None, around, headers),
         Ok(Some(found)) => found,
-        Err(error) => return deny(Report::new(route, request), Denial::Credential(error), around),
+        Err(error) => return deny(Report::new(route, request), Denial::Credential(error), around, headers),
     };
     if let Some(known) = recall(route, &request, found.bytes(), around) {
         return admit::admit(route, request, Some(known), around, headers);
     }
     let token = match found.token() {
         Ok(token) => token,
-        Err(error) => return deny(Report::new(route, request), Denial::Credential(error), around),
+        Err(error) => return deny(Report::new(route, request), Denial::Credential(error), around, headers),
     };
     let unverified = match Unverified::parse(&token, &route.config.issuers, around.now) {
         Ok(unverified) => unverified,
-        Err(error) => return deny(Report::new(route, request), Denial::Token(error), around),
+        Err(error) => return deny(Report::new(route, request), Denial::Token(error), around, headers),
     };
     match seek(route, &unverified, around, headers) {
         Sought::Verified(verified) => welcome(route, request, token, verified, around, headers),
-        Sought::Denied(denial) => deny(Report::new(route, request), denial, around),
+        Sought::Denied(denial) => deny(Report::new(route, request), denial, around, headers),
         Sought::Fetch(fetch) => AwaitingKeys { route: route.clone(), request, token, unverified, fetch }.ask(),
     }
 }
@@ -98,7 +98,7 @@ impl AwaitingKeys {
         };
         match verified {
             Ok(verified) => welcome(&route, request, token, verified, around, headers),
-            Err(denial) => deny(Report::new(&route, request), denial, around),
+            Err(denial) => deny(Report::new(&route, request), denial, around, headers),
         }
     }
 }
@@ -186,7 +186,7 @@ fn welcome(
         Ok(principal) => principal,
         Err(error) => {
             let denial = verification::in_vain(route, error, around, headers);
-            return deny(Report::new(route, request), denial, around);
+            return deny(Report::new(route, request), denial, around, headers);
         }
     };
     let needs_catalog = issuer.groups.needs_catalog();

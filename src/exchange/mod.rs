@@ -29,6 +29,7 @@ pub use upkeep::{Errand, tick};
 use crate::denial::Denial;
 use crate::host::{Metrics, RequestHeaders, SharedData, UnixMillis};
 use crate::http::{Call, Reply};
+use crate::tags::Value;
 use crate::worker::Worker;
 use aim::AwaitingCatalog;
 use charge::AwaitingQuota;
@@ -87,9 +88,9 @@ pub struct Forward {
     /// Headers to remove.
     pub remove: Vec<std::borrow::Cow<'static, str>>,
     /// Headers to set, after that.
-    pub set: Vec<(&'static str, String)>,
+    pub set: Vec<(&'static str, Value)>,
     /// Names and values under `kong.ctx.shared`.
-    pub context: Vec<(&'static str, String)>,
+    pub context: Vec<(&'static str, Value)>,
     /// The audit line and its level, unless sampling leaves it out.
     pub audit: Option<(log::Level, String)>,
 }
@@ -119,7 +120,7 @@ pub fn begin(route: &Rc<Route>, around: &Around<'_>, headers: &dyn RequestHeader
 /// A request has come for a route whose configuration was refused.
 pub fn refuse_misconfigured(around: &Around<'_>, headers: &dyn RequestHeaders) -> (Exchange, Effect) {
     let request = Request::read(headers, around.now);
-    deny(Report::without_route(request), Denial::Configuration, around)
+    deny(Report::without_route(request), Denial::Configuration, around, headers)
 }
 
 impl Exchange {
@@ -169,8 +170,8 @@ impl Exchange {
     }
 }
 
-fn deny(report: Report, denial: Denial, around: &Around<'_>) -> (Exchange, Effect) {
-    let (report, answer, audit) = report.denied(denial, around);
+fn deny(report: Report, denial: Denial, around: &Around<'_>, headers: &dyn RequestHeaders) -> (Exchange, Effect) {
+    let (report, answer, audit) = report.denied(denial, around, headers);
     let answer = Answer { status: answer.status, headers: answer.headers, body: answer.body, audit };
     (Exchange(State::Denied(report)), Effect::Answer(answer))
 }

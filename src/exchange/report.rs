@@ -5,6 +5,7 @@ use super::{Around, Findings, Route};
 use crate::config::{Mode, Quotas};
 use crate::denial::{self, About, Denial};
 use crate::entity::EntityRef;
+use crate::host::RequestHeaders;
 use crate::identity::{Groups, Principal};
 use crate::ownership::Callee;
 use crate::policy::{Decision, Outcome};
@@ -21,7 +22,7 @@ pub(super) struct Report {
     route: Option<Rc<Route>>,
     request: Request,
     known: Option<Rc<Known>>,
-    rule: Option<String>,
+    rule: Option<Rc<str>>,
     granted_by: Option<EntityRef>,
     reason: &'static str,
     /// The denial that was carried out, or the one that shadow mode did not carry out.
@@ -97,7 +98,7 @@ impl Report {
     pub(super) fn exhausted(&mut self, states: Vec<WindowState>, around: &Around<'_>) {
         if let Some(entity) = self.counted_entity() {
             let mut policies: Vec<_> =
-                states.iter().filter(|state| state.violated).map(|state| state.policy.as_str()).collect();
+                states.iter().filter(|state| state.violated).map(|state| &*state.policy).collect();
             policies.dedup();
             for policy in policies {
                 around.worker.telemetry.quota_exhausted(around.metrics, entity, self.granted_by(), policy);
@@ -106,15 +107,19 @@ impl Report {
         self.quota = states;
     }
 
-    pub(super) fn passed_preflight(mut self, around: &Around<'_>) -> (Self, Option<Line>) {
+    pub(super) fn passed_preflight(
+        mut self,
+        around: &Around<'_>,
+        headers: &dyn RequestHeaders,
+    ) -> (Self, Option<Line>) {
         self.reason = "cors_preflight";
-        self.allowed(around)
+        self.allowed(around, headers)
     }
 
-    pub(super) fn allowed(self, around: &Around<'_>) -> (Self, Option<Line>) {
+    pub(super) fn allowed(self, around: &Around<'_>, headers: &dyn RequestHeaders) -> (Self, Option<Line>) {
         let line = match &self.denial {
-            Some(denial) => self.tell("shadow_deny", denial.reason(), denial.detail(), around),
-            None if self.is_sampled() => self.tell("allow", self.reason, None, around),
+            Some(denial) => self.tell("shadow_deny", denial.reason(), denial.detail(), around, headers),
+            None if self.is_sampled() => self.tell("allow", self.reason, None, around, headers),
             None => {
                 self.count("allow", self.reason, around);
                 None
@@ -124,8 +129,13 @@ impl Report {
     }
 
     /// Tells a denial, and what the client is answered.
-    pub(super) fn denied(mut self, denial: Denial, around: &Around<'_>) -> (Self, denial::Answer, Option<Line>) {
-        let line = self.tell("deny", denial.reason(), denial.detail(), around);
+    pub(super) fn denied(
+        mut self,
+        denial: Denial,
+        around: &Around<'_>,
+        headers: &dyn RequestHeaders,
+    ) -> (Self, denial::Answer, Option<Line>) {
+        let line = self.tell("deny", denial.reason(), denial.detail(), around, headers);
         let answer = denial.answer(&self.about());
         self.denial = Some(denial);
         (self, answer, line)
@@ -165,7 +175,9 @@ impl Report {
     fn is_sampled(&self) -> bool {
         let share = self.route.as_ref().map_or(1.0, |route| route.config.audit.sample_allows);
         let seed = self.request.trace.as_ref().or(self.request.id.as_ref());
-        share >= 1.0 || sampled(share, (seed, seed.is_none().then_some((self.request.came.0, &self.request.target))))
+        share >= 1.0
+            || share > 0.0
+                && sampled(share, (seed, seed.is_none().then_some((self.request.came.0, &self.request.target))))
     }
 
     /// Counts a decision and writes its line.
@@ -175,9 +187,10 @@ impl Report {
         reason: &'static str,
         detail: Option<String>,
         around: &Around<'_>,
+        headers: &dyn RequestHeaders,
     ) -> Option<Line> {
         self.count(decision, reason, around);
-        let path = self.request.path();
+        let (path, route) = (self.request.path(), headers.route());
         let record = AuditRecord {
             time: around.now,
             request_id: self.request.id.as_deref(),
@@ -187,7 +200,7 @@ impl Report {
                 entity: self.entity().map(EntityRef::as_str),
                 lifecycle: self.callee().and_then(|callee| callee.lifecycle.as_deref()),
                 ownership: self.ownership(),
-                route: self.request.route.as_deref(),
+                route: route.as_deref(),
                 method: &self.request.method,
                 path: &path,
             },

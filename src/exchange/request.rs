@@ -18,8 +18,6 @@ pub(super) struct Request {
     pub id: Option<String>,
     /// W3C `traceparent`, as sent.
     pub trace: Option<String>,
-    /// The name of its route, where the host tells.
-    pub route: Option<String>,
     /// The entity that it is about, once that is known.
     pub callee: Option<Rc<Callee>>,
     /// The catalog that the caller's groups are looked up in, where the route has one that may serve.
@@ -42,7 +40,6 @@ impl Request {
             target: headers.get(":path").unwrap_or_default(),
             id: printable("x-request-id"),
             trace: printable("traceparent"),
-            route: headers.route(),
             callee: None,
             catalog: None,
             came: now,

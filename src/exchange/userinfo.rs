@@ -50,7 +50,7 @@ impl AwaitingUserinfo {
             Told::Groups(groups) => newcomer.known.principal.groups = groups,
             Told::Refused => {
                 let denial = verification::in_vain(&newcomer.route, TokenError::RefusedByIssuer, around, headers);
-                return deny(Report::new(&newcomer.route, newcomer.request), denial, around);
+                return deny(Report::new(&newcomer.route, newcomer.request), denial, around, headers);
             }
             Told::Nothing => {
                 log::warn!("userinfo of issuer {} did not tell the groups of a token", newcomer.issuer.issuer);

@@ -6,6 +6,7 @@
 use crate::host::{
     Expect, MetricId, MetricKind, Metrics, RequestHeaders, SharedData, StoreFailed, Stored, UnixMillis, WriteError,
 };
+use crate::tags::Value;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{MapType, MetricType};
 use serde::Deserialize;
@@ -89,7 +90,7 @@ fn tags(path: &[&str]) -> Vec<String> {
     serde_json::from_slice(&json).ok().and_then(|tagged: Tagged| tagged.tags).unwrap_or_default()
 }
 
-/// The headers of the request at hand. Envoy gives them all in one call, which is as dear as asking for one of them.
+/// The headers of the request at hand. Envoy gives them all in one call, and their names are needed to tell which to remove.
 pub(super) struct Headers {
     /// Whether the host is Kong, which mis-sizes its buffer for lists of more than 100 headers, and whose `:path` nginx has
     /// decoded and normalised already: `/a%2F..%2Fb` would read as `/b`.
@@ -118,26 +119,24 @@ impl Headers {
 }
 
 impl Headers {
-    /// Removes headers and sets others. Envoy takes them all in one call; what it is given back is what it gave, but for
-    /// these.
-    pub(super) fn edit(&self, remove: &[Cow<'static, str>], set: &[(&'static str, String)]) {
-        let Some(all) = self.all() else {
-            for name in remove {
+    /// Removes headers and sets others. Envoy would take them all in one call too, but to build its map anew costs it more
+    /// than a call for each that changes.
+    pub(super) fn edit(&self, remove: &[Cow<'static, str>], set: &[(&'static str, Value)]) {
+        for name in remove.iter().filter(|name| self.lines(name).is_none_or(|lines| lines > 0)) {
+            let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
+        }
+        for (name, value) in set {
+            // Whether a host that sets one of several leaves the others is not its to say.
+            if self.lines(name).is_some_and(|lines| lines > 1) {
                 let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
             }
-            for (name, value) in set {
-                let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, Some(value));
-            }
-            return;
-        };
-        let is_kept = |name: &str| {
-            let goes = |gone: &str| gone.eq_ignore_ascii_case(name);
-            !remove.iter().any(|gone| goes(gone)) && !set.iter().any(|(gone, _)| goes(gone))
-        };
-        let pairs = all.names.iter().map(String::as_str).zip(all.values.iter().map(Vec::as_slice));
-        let edited = set.iter().map(|(name, value)| (*name, value.as_bytes()));
-        let edited = pairs.filter(|(name, _)| is_kept(name)).chain(edited).collect();
-        let _ = hostcalls::set_map_bytes(MapType::HttpRequestHeaders, edited);
+            let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, Some(value));
+        }
+    }
+
+    /// How many lines the request came with under a name, where they can be listed.
+    fn lines(&self, name: &str) -> Option<usize> {
+        Some(self.all()?.names.iter().filter(|known| known.eq_ignore_ascii_case(name)).count())
     }
 }
 

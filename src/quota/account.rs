@@ -6,6 +6,7 @@ use super::{StoreFault, key};
 use crate::config::Window;
 use crate::host::{SharedData, UnixMillis, WriteError};
 use crate::record::seal;
+use std::rc::Rc;
 
 /// Rounds of a compare-and-swap loop before other workers are taken to have won for good.
 pub(super) const ROUNDS: usize = 32;
@@ -15,7 +16,7 @@ pub(super) struct Account<'a> {
     pub store: &'a dyn SharedData,
     pub zone: &'a str,
     pub key: String,
-    pub policy: &'a str,
+    pub policy: &'a Rc<str>,
     pub windows: Vec<Window>,
     pub cost: u32,
     pub now: UnixMillis,
@@ -59,7 +60,7 @@ impl Account<'_> {
                 return Ok(Outcome::Full(read.ledger));
             }
             let charged = read.ledger.charged(self.cost).owing(self.debt());
-            match self.write(&read, &charged) {
+            match self.write(&read.place, &charged) {
                 Ok(()) => return Ok(Outcome::Charged(charged)),
                 Err(WriteError::Changed) => read = self.read()?,
                 Err(WriteError::Failed) => return Err(StoreFault::Unavailable),
@@ -80,7 +81,7 @@ impl Account<'_> {
             }
             let Some(refunded) = read.ledger.refunded(charged, self.cost) else { return read.ledger };
             let refunded = refunded.forgiven(self.debt());
-            match self.write(&read, &refunded) {
+            match self.write(&read.place, &refunded) {
                 Ok(()) => return refunded,
                 Err(WriteError::Changed) => {}
                 Err(WriteError::Failed) => break,
@@ -94,7 +95,7 @@ impl Account<'_> {
         for _ in 0..ROUNDS {
             let read = self.read().ok()?;
             let changed = change(&read.ledger)?;
-            match self.write(&read, &changed) {
+            match self.write(&read.place, &changed) {
                 Ok(()) => return Some(changed),
                 Err(WriteError::Changed) => {}
                 Err(WriteError::Failed) => return None,
@@ -107,7 +108,7 @@ impl Account<'_> {
         if self.owes { self.cost } else { 0 }
     }
 
-    pub(super) fn write(&self, read: &Read, ledger: &Ledger) -> Result<(), WriteError> {
-        self.store.set(&read.place.at, &seal(&read.place.at, &ledger.write()), read.place.expect)
+    pub(super) fn write(&self, place: &Place, ledger: &Ledger) -> Result<(), WriteError> {
+        self.store.set(&place.at, &seal(&place.at, &ledger.write()), place.expect)
     }
 }

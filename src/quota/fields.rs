@@ -58,7 +58,7 @@ fn push_name(to: &mut String, nth: usize, states: &[WindowState]) {
     let neighbours = [nth.checked_sub(1), Some(nth + 1)];
     if neighbours.into_iter().flatten().filter_map(|nth| states.get(nth)).any(|other| other.policy == state.policy) {
         to.push('-');
-        to.push_str(&state.window.label());
+        state.window.push_label(to);
     }
 }
 

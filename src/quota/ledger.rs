@@ -54,27 +54,23 @@ impl Ledger {
     /// The ledger at `now`, from its record; `None` where the record is of another version. A policy whose limits change
     /// keeps what was counted, and a new window begins at zero.
     pub(super) fn read(record: &[u8], windows: &[Window], now: UnixMillis) -> Option<Self> {
-        let (Header { generation, owed, synced, asked }, stored) = entries(record)?;
+        let (Header { generation, owed, synced, asked }, mut stored) = entries(record)?;
         let is_moved = stored.iter().any(|(window, counts)| counts.is_ahead(*window, now));
-        let stored: Vec<_> = stored.into_iter().map(|(window, counts)| (window, counts.at(window, now))).collect();
+        for (window, counts) in &mut stored {
+            *counts = counts.at(*window, now);
+        }
         let counts = |window: &Window| {
             let found = stored.iter().find(|(other, _)| other.length == window.length);
             (*window, found.map_or_else(|| Counts::default().at(*window, now), |(_, counts)| *counts))
         };
         let is_other = |window: &Window| windows.iter().all(|other| other.length != window.length);
-        let mut others: Vec<_> =
-            stored.iter().filter(|(window, counts)| is_other(window) && !counts.is_idle()).copied().collect();
+        let windows_in_force = windows.iter().map(counts).collect();
+        let mut others = stored;
+        others.retain(|(window, counts)| is_other(window) && !counts.is_idle());
         let is_whole = others.len() <= MAX_OTHERS;
         others.truncate(MAX_OTHERS);
-        Some(Self {
-            generation: if is_whole { generation } else { self::generation() },
-            owed,
-            synced,
-            asked,
-            windows: windows.iter().map(counts).collect(),
-            others,
-            is_moved,
-        })
+        let generation = if is_whole { generation } else { self::generation() };
+        Some(Self { generation, owed, synced, asked, windows: windows_in_force, others, is_moved })
     }
 
     /// Whether a record is of this version.
@@ -111,9 +107,11 @@ impl Ledger {
     }
 
     /// The ledger with `cost` charged to every window.
-    pub(super) fn charged(&self, cost: u32) -> Self {
-        let windows = self.windows.iter().map(|(window, counts)| (*window, counts.charged(cost))).collect();
-        Self { windows, others: self.others.clone(), ..*self }
+    pub(super) fn charged(mut self, cost: u32) -> Self {
+        for (_, counts) in &mut self.windows {
+            *counts = counts.charged(cost);
+        }
+        self
     }
 
     /// The same, with a debt to the cluster's engine.
@@ -241,7 +239,7 @@ mod tests {
     #[test]
     fn a_refund_is_for_the_record_that_was_charged() {
         let charged = Ledger::begin(&[window(5, 60)], NOW).charged(2);
-        let read = Ledger::read(&charged.charged(1).write(), &[window(5, 60)], NOW).unwrap();
+        let read = Ledger::read(&charged.clone().charged(1).write(), &[window(5, 60)], NOW).unwrap();
         assert_eq!(read.refunded(&charged, 2).unwrap().windows[0].1.current, 1);
         let made_again = Ledger::begin(&[window(5, 60)], NOW).charged(1);
         assert_eq!(made_again.refunded(&charged, 2), None);

@@ -18,6 +18,7 @@ use super::window::Counts;
 use super::{Charge, StoreFault, WindowState};
 use crate::config::{QuotaPolicy, Quotas, Window};
 use crate::host::{SharedData, UnixMillis};
+use std::rc::Rc;
 
 /// Charges a request to all policies, or to none.
 pub fn charge(
@@ -51,7 +52,7 @@ fn accounts<'a>(
         store,
         zone,
         key: key(zone, subjects.entity, policy, subject, secret.as_ref()),
-        policy: policy.name.as_str(),
+        policy: &policy.name,
         windows: subjects.windows(policy).to_vec(),
         cost: policy.cost_of(method),
         now,
@@ -70,30 +71,36 @@ fn charge_all(accounts: &[Account<'_>]) -> Charge {
 
 /// Charges all accounts, or none, as they were read.
 pub(super) fn charge_read(accounts: &[Account<'_>], reads: Vec<Read>) -> Charge {
-    let mut ledgers: Vec<_> = reads.iter().map(|read| read.ledger.clone()).collect();
-    if accounts.iter().zip(&ledgers).any(|(account, ledger)| !account.fits(ledger)) {
+    if accounts.iter().zip(&reads).any(|(account, read)| !account.fits(&read.ledger)) {
         for (account, read) in accounts.iter().zip(&reads).filter(|(_, read)| read.ledger.is_moved) {
             // Whoever comes next tries again.
-            let _ = account.write(read, &read.ledger);
+            let _ = account.write(&read.place, &read.ledger);
         }
+        let ledgers: Vec<_> = reads.into_iter().map(|read| read.ledger).collect();
         return Charge::Exhausted(states(accounts, &ledgers, false));
     }
-    for (index, (account, read)) in accounts.iter().zip(reads).enumerate() {
-        let outcome = account.charge(read);
-        let (ledger, result) = match outcome {
-            Ok(Outcome::Charged(ledger)) => (Some(ledger), None),
-            Ok(Outcome::Full(ledger)) => (Some(ledger), Some(None)),
-            Err(fault) => (None, Some(Some(fault))),
-        };
-        if let (Some(slot), Some(ledger)) = (ledgers.get_mut(index), ledger) {
-            *slot = ledger;
-        }
-        if let Some(fault) = result {
-            for (account, ledger) in accounts.iter().zip(&mut ledgers).take(index) {
-                *ledger = account.refund(ledger);
+    let mut ledgers = Vec::with_capacity(reads.len());
+    let mut pairs = accounts.iter().zip(reads);
+    while let Some((account, read)) = pairs.next() {
+        let full = match account.charge(read) {
+            Ok(Outcome::Charged(ledger)) => {
+                ledgers.push(ledger);
+                continue;
             }
-            return fault.map_or_else(|| Charge::Exhausted(states(accounts, &ledgers, false)), Charge::StoreFailed);
+            Ok(Outcome::Full(ledger)) => Ok(ledger),
+            Err(fault) => Err(fault),
+        };
+        for (account, ledger) in accounts.iter().zip(&mut ledgers) {
+            *ledger = account.refund(ledger);
         }
+        return match full {
+            Ok(full) => {
+                ledgers.push(full);
+                ledgers.extend(pairs.map(|(_, read)| read.ledger));
+                Charge::Exhausted(states(accounts, &ledgers, false))
+            }
+            Err(fault) => Charge::StoreFailed(fault),
+        };
     }
     Charge::Charged(states(accounts, &ledgers, true))
 }
@@ -111,7 +118,7 @@ fn states(accounts: &[Account<'_>], ledgers: &[Ledger], is_charged: bool) -> Vec
 
 /// The state of one window.
 pub(super) fn state(
-    policy: &str,
+    policy: &Rc<str>,
     window: Window,
     counts: Counts,
     cost: u32,
@@ -122,7 +129,7 @@ pub(super) fn state(
     let millis = if is_full { counts.wait(window, now, cost) } else { counts.span_left(window, now) };
     let used = counts.used(window, now);
     WindowState {
-        policy: policy.to_owned(),
+        policy: policy.clone(),
         window,
         remaining: u32::try_from(u64::from(window.limit).saturating_sub(used)).unwrap_or(0),
         reset_seconds: u32::try_from(millis.div_ceil(1000).max(1)).unwrap_or(u32::MAX),

@@ -13,6 +13,7 @@ pub use key::{KeySecret, KeySecrets, Subject, Subjects, Tiers};
 pub use limiter::charge;
 
 use crate::config::Window;
+use std::rc::Rc;
 
 /// What charging a request came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub enum Charge {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WindowState {
     /// Name of the policy.
-    pub policy: String,
+    pub policy: Rc<str>,
     /// The window in force for this caller (overrides included).
     pub window: Window,
     /// Units left, whole.

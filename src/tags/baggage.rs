@@ -9,6 +9,10 @@ use std::fmt::Write;
 /// Longest header and most members that a platform must pass on (W3C Baggage §3.3.2).
 const MAX_BYTES: usize = 8192;
 const MAX_MEMBERS: usize = 64;
+/// Longest value of ours, in bytes before they are encoded.
+const MAX_VALUE: usize = 512;
+/// Room for what is usually written.
+const USUAL_BYTES: usize = 256;
 
 /// Keys that only this filter may set.
 const ENTITY: &str = "backstage.entity_ref";
@@ -25,30 +29,53 @@ pub fn baggage(
     principal: Option<&Principal>,
     existing: Option<&[u8]>,
 ) -> Option<String> {
-    let mut members = callee.filter(|_| tags.baggage).map(|callee| own(callee, principal)).unwrap_or_default();
+    let mut list = List::default();
+    if let Some(callee) = callee.filter(|_| tags.baggage) {
+        list.push_own(callee, principal);
+    }
     let existing = existing.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
-    let foreign = existing.split(',').map(str::trim).filter(|member| is_foreign(member));
-    let mut length: usize = members.iter().map(|member| member.len() + 1).sum();
-    for member in foreign {
-        length += member.len() + 1;
-        if members.len() == MAX_MEMBERS || length > MAX_BYTES {
+    for member in existing.split(',').map(str::trim).filter(|member| is_foreign(member)) {
+        if list.members == MAX_MEMBERS || list.text.len() + 1 + member.len() > MAX_BYTES {
             break;
         }
-        members.push(member.to_owned());
+        list.begin();
+        list.text.push_str(member);
     }
-    (!members.is_empty()).then(|| members.join(","))
+    (list.members > 0).then_some(list.text)
 }
 
-fn own(callee: &Callee, principal: Option<&Principal>) -> Vec<String> {
-    let user = principal.and_then(|principal| principal.user.as_ref());
-    let agent = principal.and_then(|principal| principal.agent.as_deref());
-    let values = [
-        (ENTITY, Some(callee.entity.as_str())),
-        (OWNER, callee.owner().map(EntityRef::as_str)),
-        (USER, user.map(|user| user.as_str())),
-        (AGENT, agent),
-    ];
-    values.into_iter().filter_map(|(key, value)| value.map(|value| format!("{key}={}", encode(value)))).collect()
+/// A header that is being written.
+#[derive(Default)]
+struct List {
+    text: String,
+    members: usize,
+}
+
+impl List {
+    fn begin(&mut self) {
+        if self.members > 0 {
+            self.text.push(',');
+        }
+        self.members += 1;
+    }
+
+    fn push_own(&mut self, callee: &Callee, principal: Option<&Principal>) {
+        self.text.reserve(USUAL_BYTES);
+        let user = principal.and_then(|principal| principal.user.as_ref());
+        let agent = principal.and_then(|principal| principal.agent.as_deref());
+        let values = [
+            (ENTITY, Some(callee.entity.as_str())),
+            (OWNER, callee.owner().map(EntityRef::as_str)),
+            (USER, user.map(EntityRef::as_str)),
+            (AGENT, agent),
+        ];
+        for (key, value) in values.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+            self.begin();
+            self.text.push_str(key);
+            self.text.push('=');
+            encode(value, &mut self.text);
+        }
+    }
 }
 
 /// A well-formed `key=value` with printable ASCII whose key is not ours, however it is spelled.
@@ -64,15 +91,18 @@ fn is_foreign(member: &str) -> bool {
 }
 
 /// Percent-encodes what a value may not have (§3.3.1.3), and `%` itself.
-fn encode(value: &str) -> String {
-    let mut encoded = String::with_capacity(value.len());
-    for byte in value.bytes().take(512) {
-        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\' | b'%') {
-            encoded.push(char::from(byte));
+fn encode(value: &str, into: &mut String) {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\' | b'%');
+    if value.len() <= MAX_VALUE && value.bytes().all(is_plain) {
+        into.push_str(value);
+        return;
+    }
+    for byte in value.bytes().take(MAX_VALUE) {
+        if is_plain(byte) {
+            into.push(char::from(byte));
         } else {
             // Writing to a String does not fail.
-            let _ = write!(encoded, "%{byte:02X}");
+            let _ = write!(into, "%{byte:02X}");
         }
     }
-    encoded
 }

@@ -2,9 +2,11 @@
 
 mod baggage;
 mod strip;
+mod value;
 
 pub use baggage::baggage;
 pub use strip::strip_list;
+pub use value::Value;
 
 use crate::config::{ConsumerHeaders, Credentials, Tags};
 use crate::host::RequestHeaders;
@@ -20,16 +22,16 @@ const MAX_GROUPS_BYTES: usize = 4096;
 const MAX_TEXT_BYTES: usize = 512;
 
 /// Headers that the upstream gets.
-pub fn upstream_headers(tags: &Tags, callee: &Callee, principal: Option<&Principal>) -> Vec<(&'static str, String)> {
-    let mut headers = vec![("x-backstage-entity-ref", callee.entity.to_string())];
-    headers.extend(callee.owner().map(|owner| ("x-backstage-owner", owner.to_string())));
+pub fn upstream_headers(tags: &Tags, callee: &Callee, principal: Option<&Principal>) -> Vec<(&'static str, Value)> {
+    let mut headers = vec![("x-backstage-entity-ref", Value::from(&callee.entity))];
+    headers.extend(callee.owner().map(|owner| ("x-backstage-owner", owner.into())));
     if let Some(principal) = principal {
-        headers.extend(principal.user.as_ref().map(|user| ("x-backstage-user", user.to_string())));
+        headers.extend(principal.user.as_ref().map(|user| ("x-backstage-user", user.into())));
         let groups = groups(principal);
         if !groups.is_empty() {
-            headers.push(("x-backstage-groups", groups));
+            headers.push(("x-backstage-groups", groups.into()));
         }
-        headers.extend(principal.agent.as_deref().map(|agent| ("x-backstage-agent", escape(agent))));
+        headers.extend(principal.agent.as_deref().map(|agent| ("x-backstage-agent", escape(agent).into())));
     }
     if tags.consumer_headers == ConsumerHeaders::Set {
         consumer_headers(principal, &mut headers);
@@ -38,20 +40,21 @@ pub fn upstream_headers(tags: &Tags, callee: &Callee, principal: Option<&Princip
 }
 
 /// The headers that Kong's own authentication plugins set, so that services behind them work unchanged.
-fn consumer_headers(principal: Option<&Principal>, headers: &mut Vec<(&'static str, String)>) {
+fn consumer_headers(principal: Option<&Principal>, headers: &mut Vec<(&'static str, Value)>) {
     let Some(principal) = principal else {
-        headers.push(("x-anonymous-consumer", "true".to_owned()));
+        headers.push(("x-anonymous-consumer", "true".into()));
         return;
     };
     let subject = escape(&principal.subject);
-    let name = principal.user.as_ref().map_or_else(|| subject.clone(), ToString::to_string);
+    let name = principal.user.as_ref().map_or_else(|| subject.clone().into(), Value::from);
+    let credential = principal.client.as_deref().map_or_else(|| subject.clone(), escape);
     headers.push(("x-consumer-id", name.clone()));
     headers.push(("x-consumer-username", name));
-    headers.push(("x-credential-identifier", principal.client.as_deref().map_or_else(|| subject.clone(), escape)));
-    headers.push(("x-consumer-custom-id", subject));
+    headers.push(("x-credential-identifier", credential.into()));
+    headers.push(("x-consumer-custom-id", subject.into()));
     let groups = groups(principal);
     if !groups.is_empty() {
-        headers.push(("x-consumer-groups", groups));
+        headers.push(("x-consumer-groups", groups.into()));
     }
 }
 
@@ -72,19 +75,19 @@ fn groups(principal: &Principal) -> String {
 }
 
 /// What `kong.ctx.shared` gets, for log plugins and later Lua code.
-pub fn context(callee: &Callee, principal: Option<&Principal>, decision: &Decision) -> Vec<(&'static str, String)> {
-    let mut context = vec![("backstage_entity", callee.entity.to_string())];
-    context.extend(callee.owner().map(|owner| ("backstage_owner", owner.to_string())));
-    context.extend(principal.and_then(|p| p.user.as_ref()).map(|user| ("backstage_user", user.to_string())));
+pub fn context(callee: &Callee, principal: Option<&Principal>, decision: &Decision) -> Vec<(&'static str, Value)> {
+    let mut context = vec![("backstage_entity", Value::from(&callee.entity))];
+    context.extend(callee.owner().map(|owner| ("backstage_owner", owner.into())));
+    context.extend(principal.and_then(|p| p.user.as_ref()).map(|user| ("backstage_user", user.into())));
     let (word, reason) = match &decision.outcome {
         Outcome::Allowed { reason, granted_by } => {
-            context.extend(granted_by.as_ref().map(|group| ("backstage_group", group.to_string())));
+            context.extend(granted_by.as_ref().map(|group| ("backstage_group", group.into())));
             ("allow", reason.name())
         }
         Outcome::Denied(denial) => ("shadow_deny", denial.name()),
     };
-    context.push(("backstage_decision", word.to_owned()));
-    context.push(("backstage_reason", reason.to_owned()));
+    context.push(("backstage_decision", word.into()));
+    context.push(("backstage_reason", reason.into()));
     context
 }
 
@@ -93,7 +96,7 @@ pub fn remove_credential(
     credentials: &Credentials,
     headers: &dyn RequestHeaders,
     remove: &mut Vec<Cow<'static, str>>,
-    set: &mut Vec<(&'static str, String)>,
+    set: &mut Vec<(&'static str, Value)>,
 ) {
     remove.push(Cow::Owned(credentials.header.clone()));
     let Some(name) = &credentials.cookie else { return };
@@ -107,7 +110,7 @@ pub fn remove_credential(
     if others.is_empty() {
         remove.push(Cow::Borrowed("cookie"));
     } else {
-        set.push(("cookie", others.join("; ")));
+        set.push(("cookie", others.join("; ").into()));
     }
 }
 

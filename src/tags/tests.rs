@@ -43,8 +43,8 @@ impl RequestHeaders for Cookies {
     }
 }
 
-fn value<'a>(headers: &'a [(&'static str, String)], name: &str) -> Option<&'a str> {
-    headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+fn value<'a>(headers: &'a [(&'static str, Value)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
 }
 
 #[test]

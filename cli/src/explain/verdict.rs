@@ -4,6 +4,7 @@ use super::model::Verdict;
 use backstage_kong::exchange::{Effect, Exchange};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 /// Headers whose values are the client's secrets.
 const HIDDEN: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
@@ -49,14 +50,14 @@ pub(super) fn of(exchange: &Exchange, effect: Effect) -> Verdict {
         Effect::Answer(answer) => {
             verdict.passes = false;
             verdict.status = Some(answer.status);
-            verdict.client_headers = shown(answer.headers);
+            verdict.client_headers = shown(&answer.headers);
             verdict.client_body = serde_json::from_slice(&answer.body).ok();
             answer.audit
         }
         Effect::Forward(forward) => {
             verdict.shadow = denial.is_some();
-            verdict.client_headers = shown(exchange.response_headers().to_vec());
-            verdict.upstream_headers = shown(forward.set);
+            verdict.client_headers = shown(exchange.response_headers());
+            verdict.upstream_headers = shown(&forward.set);
             verdict.removed_headers = forward.remove.into_iter().map(|name| name.into_owned()).collect();
             forward.audit
         }
@@ -66,7 +67,7 @@ pub(super) fn of(exchange: &Exchange, effect: Effect) -> Verdict {
     verdict
 }
 
-fn shown(headers: Vec<(&'static str, String)>) -> BTreeMap<String, String> {
-    let hide = |name: &str, value: String| if HIDDEN.contains(&name) { "(not shown)".to_owned() } else { value };
-    headers.into_iter().map(|(name, value)| (name.to_owned(), hide(name, value))).collect()
+fn shown(headers: &[(&'static str, impl Deref<Target = str>)]) -> BTreeMap<String, String> {
+    let hide = |name: &str, value: &str| if HIDDEN.contains(&name) { "(not shown)" } else { value }.to_owned();
+    headers.iter().map(|(name, value)| ((*name).to_owned(), hide(name, value))).collect()
 }

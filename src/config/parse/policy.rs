@@ -30,7 +30,7 @@ pub(super) fn policy(raw: Option<raw::Policy>, known: Known<'_>) -> Parsed<Polic
     let Some(raw_rules) = raw.rules else {
         known.catalog.ok_or_else(|| missing("policy.rules"))?;
         let (methods, paths, principals) = Default::default();
-        let rule = Rule { name: CATALOG_RULE.to_owned(), methods, paths, principals, allow: vec![Allow::Catalog] };
+        let rule = Rule { name: CATALOG_RULE.into(), methods, paths, principals, allow: vec![Allow::Catalog] };
         return Ok(Policy { mode, agents, rules: vec![rule] });
     };
     let mut names = BTreeSet::new();
@@ -57,7 +57,7 @@ fn rule(raw: raw::Rule, index: usize, path: &str, known: Known<'_>) -> Parsed<Ru
         return Err(not_allowed(format!("{path}.name"), name, "1 to 64 printable ASCII characters without spaces"));
     }
     Ok(Rule {
-        name,
+        name: name.into(),
         methods: each(&raw.methods.0, &format!("{path}.methods"), |text, path| method(text, path))?,
         paths: each(&raw.paths.0, &format!("{path}.paths"), |text, path| {
             PathPattern::parse(text).map_err(|problem| not_allowed(path, text, problem.to_string()))

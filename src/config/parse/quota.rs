@@ -69,7 +69,7 @@ fn policy(raw: raw::QuotaPolicy, path: &str) -> Parsed<QuotaPolicy> {
         overrides,
         tiers,
         cost,
-        name: raw.name,
+        name: raw.name.into(),
     })
 }
 

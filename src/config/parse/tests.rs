@@ -163,10 +163,7 @@ fn with_a_catalog_entity_owner_and_rules_may_be_left_out() {
     let config = with(json!({})).unwrap();
     let source = &config.catalog.as_ref().unwrap().source;
     assert_eq!((source.backend.path.as_str(), source.backend.upstream.as_str()), ("", "backstage:7007"));
-    assert_eq!(
-        (config.policy.rules[0].name.as_str(), &config.policy.rules[0].allow),
-        ("catalog", &vec![Allow::Catalog])
-    );
+    assert_eq!((&*config.policy.rules[0].name, &config.policy.rules[0].allow), ("catalog", &vec![Allow::Catalog]));
     assert!(!format!("{config:?}").contains("hunter2"));
     assert!(with(json!({"policy": {"rules": [{"allow": ["owner"]}]}})).is_ok());
 

@@ -136,7 +136,7 @@ fn answered(effect: Effect) -> (u16, Value) {
 }
 
 fn set<'a>(forward: &'a Forward, name: &str) -> Option<&'a str> {
-    forward.set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    forward.set.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
 }
 
 #[test]

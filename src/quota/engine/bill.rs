@@ -7,6 +7,7 @@ use crate::quota::account::{Account, Read};
 use crate::quota::key::{KeySecret, Subject, Subjects, key};
 use crate::quota::{Charge, StoreFault, limiter};
 use std::fmt::Write;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// One line a policy.
@@ -18,7 +19,7 @@ pub struct Bill {
 /// A policy's record for the subject of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
-    pub policy: String,
+    pub policy: Rc<str>,
     /// Its key in the node's shared data.
     pub key: String,
     /// Its key in the engine.

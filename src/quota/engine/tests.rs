@@ -33,7 +33,7 @@ fn quotas(windows: &[(u32, u64)]) -> Quotas {
     let windows =
         windows.iter().map(|(limit, seconds)| Window { limit: *limit, length: Duration::from_secs(*seconds) });
     let policy = |name: &str, per, windows| QuotaPolicy {
-        name: name.to_owned(),
+        name: name.into(),
         per,
         windows,
         overrides: BTreeMap::new(),

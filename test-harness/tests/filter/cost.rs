@@ -35,7 +35,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "token seen before",
         status: 200,
-        bounds: [(102_500, 84, 9300), (109_500, 16, 9100)],
+        bounds: [(92_500, 84, 8800), (92_500, 21, 7800)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             (config(two_windows()), vec![request.clone(), request.clone()], request)
@@ -44,7 +44,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "token seen before, audited one time in a million",
         status: 200,
-        bounds: [(79_500, 83, 6700), (85_500, 15, 6400)],
+        bounds: [(66_500, 82, 6100), (67_500, 19, 5100)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             let mut config = config(two_windows());
@@ -55,19 +55,19 @@ const CASES: [Case; 9] = [
     Case {
         name: "new token, RS256",
         status: 200,
-        bounds: [(7_270_000, 86, 20_000), (7_270_000, 18, 20_100)],
+        bounds: [(7_270_000, 86, 19_400), (7_270_000, 23, 19_000)],
         given: || new_token(KeyKind::Rs256),
     },
     Case {
         name: "new token, ES256",
         status: 200,
-        bounds: [(12_600_000, 86, 11_200), (12_600_000, 18, 11_000)],
+        bounds: [(12_600_000, 86, 10_700), (12_600_000, 23, 9800)],
         given: || new_token(KeyKind::Es256),
     },
     Case {
         name: "new token, EdDSA",
         status: 200,
-        bounds: [(2_350_000, 86, 11_200), (2_350_000, 18, 11_000)],
+        bounds: [(2_350_000, 86, 10_700), (2_350_000, 23, 9800)],
         given: || new_token(KeyKind::EdDsa),
     },
     Case {
@@ -82,7 +82,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "quota exhausted",
         status: 429,
-        bounds: [(106_500, 21, 7500), (116_500, 17, 8700)],
+        bounds: [(106_500, 21, 7700), (116_500, 17, 8900)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             let quotas = json!({"quotas": {"policies": [{"name": "per-group", "per": "group", "windows": ["1/1h"]}]}});
@@ -98,7 +98,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "without a token",
         status: 200,
-        bounds: [(46_500, 74, 3800), (46_500, 10, 2600)],
+        bounds: [(39_000, 74, 3600), (36_500, 12, 1900)],
         given: || {
             let request = RequestHead::get("/payments/42");
             let open = json!({"policy": {"rules": [{"allow": ["anyone"]}]}});

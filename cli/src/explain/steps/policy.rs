@@ -36,7 +36,7 @@ pub(super) fn policy(run: &Run<'_>, findings: &Findings<'_>, callee: &Callee) ->
         let asked = decides && weighed.fit == Fit::Matches;
         let words = weighed.rule.allow.iter().filter(|_| asked);
         RuleTrace {
-            rule: weighed.rule.name.clone(),
+            rule: weighed.rule.name.to_string(),
             about: about(weighed.rule),
             outcome,
             detail,

@@ -16,7 +16,7 @@ pub(super) fn quota(run: &Run<'_>, findings: &Findings<'_>, callee: &Callee) -> 
     };
     policies
         .map(|policy| QuotaTrace {
-            policy: policy.name.clone(),
+            policy: policy.name.to_string(),
             per: policy.per.name(),
             charged_to: charged_to(&subjects.subject(policy.per)),
             cost: policy.cost_of(&run.seen.request.method),
