@@ -37,11 +37,14 @@ struct Arguments {
     /// Requests a round whose token is new.
     #[arg(long, default_value_t = 1_000)]
     cold: usize,
+    /// Of the chains with a filter, only those whose name has this in it, and the one that all are compared with.
+    #[arg(long)]
+    only: Option<String>,
     /// Measure quotas in Redis too, which has to be installed.
     #[arg(long)]
     engine: bool,
     /// Put tables and chart into docs/bench.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "only")]
     write: bool,
     /// What `cargo bench` says.
     #[arg(long, hide = true)]
@@ -57,7 +60,12 @@ struct Measured {
 #[tokio::main]
 async fn main() {
     let arguments = Arguments::parse();
-    let rivals = rivals(Size { hot: arguments.hot, cold: arguments.cold });
+    let is_wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    let mut rivals = rivals(Size { hot: arguments.hot, cold: arguments.cold });
+    let rates: Vec<_> = rivals.iter().filter(|rival| is_wanted(rival.name)).map(|rival| rival.rate).collect();
+    rivals.retain(|rival| {
+        is_wanted(rival.name) || rival.name == UNIT || rates.iter().any(|rate| rival.is_nothing(*rate))
+    });
     let mut rounds: Vec<Vec<Measured>> = rivals.iter().map(|_| Vec::new()).collect();
     for round in 0..arguments.rounds {
         for (rival, measured) in rivals.iter().zip(&mut rounds) {

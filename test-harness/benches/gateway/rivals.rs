@@ -4,7 +4,7 @@ use crate::load::Tokens;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use test_harness::built_filter;
@@ -16,6 +16,8 @@ const NOTHING: &str = "no filter";
 const NOTHING_SLOWLY: &str = "no filter, at the rate of new tokens";
 const HOT_RATE: f64 = 3000.0;
 const COLD_RATE: f64 = 400.0;
+/// A Wasm filter that does nothing.
+const IDLE: &str = include_str!("idle.wat");
 const ISSUER: &str = "https://idp.example";
 const EXTENSIONS: &str = "type.googleapis.com/envoy.extensions.filters.http";
 
@@ -84,6 +86,10 @@ pub(crate) fn rivals(size: Size) -> Vec<Rival> {
             None,
             &hot,
         ),
+        Rival {
+            config: behind(idle(), Some(json!({})), BTreeMap::new()),
+            ..rival("a Wasm filter that does nothing", &[], None, &hot)
+        },
         rival("this filter, token seen before", &[], ours(), &hot),
         rival("this filter, token seen before, no audit of passes", &[], Some(filter(&keys, 0.0)), &hot),
         slowly(rival(NOTHING_SLOWLY, &[], None, &hot)),
@@ -178,8 +184,21 @@ fn envoy(natives: &[Value], filter: Option<Value>) -> Value {
     config
 }
 
+/// The module of [`IDLE`].
+fn idle() -> PathBuf {
+    let file = folder().join("idle.wasm");
+    std::fs::create_dir_all(folder()).unwrap();
+    std::fs::write(&file, wat::parse_str(IDLE).unwrap()).unwrap();
+    file
+}
+
 /// Envoy's configuration, whose one route has this filter and answers by itself.
 pub(crate) fn answered_directly(filter: Option<Value>, clusters: BTreeMap<String, SocketAddr>) -> Value {
+    behind(built_filter().unwrap(), filter, clusters)
+}
+
+/// The same with any filter.
+fn behind(wasm: PathBuf, filter: Option<Value>, clusters: BTreeMap<String, SocketAddr>) -> Value {
     let route = RouteSpec {
         name: "payments".to_owned(),
         path_prefix: "/".to_owned(),
@@ -187,7 +206,6 @@ pub(crate) fn answered_directly(filter: Option<Value>, clusters: BTreeMap<String
         strip_path: false,
         filter_config: filter.map(|config| config.to_string()),
     };
-    let wasm = built_filter().unwrap();
     let mut config = Bootstrap { wasm, routes: vec![route], clusters, ..Bootstrap::default() }.to_json();
     let route = manager(&mut config)["route_config"]["virtual_hosts"][0]["routes"][0].as_object_mut().unwrap();
     route.remove("route");
@@ -198,8 +216,11 @@ pub(crate) fn answered_directly(filter: Option<Value>, clusters: BTreeMap<String
 /// An Envoy with one worker.
 pub(crate) fn start(config: &Value) -> Envoy {
     let binary = find_binary(&Path::new(crate::ROOT).join(".venv")).unwrap();
-    let folder = std::env::temp_dir().join(format!("backstage-kong-bench-{}", std::process::id()));
-    Envoy::start_configured(&binary, config, 1, &folder).unwrap()
+    Envoy::start_configured(&binary, config, 1, &folder()).unwrap()
+}
+
+fn folder() -> PathBuf {
+    std::env::temp_dir().join(format!("backstage-kong-bench-{}", std::process::id()))
 }
 
 fn manager(config: &mut Value) -> &mut Value {
