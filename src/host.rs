@@ -131,6 +131,14 @@ pub trait RequestHeaders {
     }
 }
 
+/// The values of a header's lines in one, as Envoy joins them: by commas, but cookies as HTTP/2 has it (RFC 9113 §8.2.3), for
+/// upstreams take a comma for part of a cookie's value.
+pub fn joined<'a>(name: &str, mut values: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    let between: &[u8] = if name == "cookie" { b"; " } else { b"," };
+    let first = values.next()?.to_vec();
+    Some(values.fold(first, |joined, value| [&joined, between, value].concat()))
+}
+
 /// Shared data in memory with the semantics of one well-behaved node; for tests and for tools that run without a proxy.
 #[derive(Debug, Default)]
 pub struct MemoryStore {

@@ -5,6 +5,7 @@
 
 use crate::host::{
     Expect, MetricId, MetricKind, Metrics, RequestHeaders, SharedData, StoreFailed, Stored, UnixMillis, WriteError,
+    joined,
 };
 use crate::tags::Value;
 use proxy_wasm::hostcalls;
@@ -149,10 +150,8 @@ impl RequestHeaders for Headers {
             None => hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten(),
             Some(all) => {
                 let pairs = all.names.iter().zip(&all.values);
-                let mut found = pairs.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
-                let first = found.next()?.clone();
-                // As Envoy itself joins repeated headers.
-                Some(found.fold(first, |joined, value| [joined.as_slice(), value].join(&b',')))
+                let found = pairs.filter(|(known, _)| known.eq_ignore_ascii_case(name));
+                joined(name, found.map(|(_, value)| value.as_slice()))
             }
         }
     }

@@ -21,6 +21,9 @@ const MAX_GROUPS_BYTES: usize = 4096;
 /// Longest escaped text of a provider's in a header, in bytes.
 const MAX_TEXT_BYTES: usize = 512;
 
+/// What ends a cookie where a token is looked for, and so where it is taken out: some clients put commas.
+const COOKIE_ENDS: [char; 2] = [';', ','];
+
 /// Headers that the upstream gets.
 pub fn upstream_headers(tags: &Tags, callee: &Callee, principal: Option<&Principal>) -> Vec<(&'static str, Value)> {
     let mut headers = vec![("x-backstage-entity-ref", Value::from(&callee.entity))];
@@ -102,15 +105,13 @@ pub fn remove_credential(
     let Some(name) = &credentials.cookie else { return };
     let Some(cookies) = headers.get("cookie") else { return };
     let cookies = String::from_utf8_lossy(&cookies);
-    let others: Vec<_> = cookies
-        .split(';')
-        .map(str::trim)
-        .filter(|pair| !pair.is_empty() && pair.split('=').next().map(str::trim) != Some(name.as_str()))
-        .collect();
+    let is_other = |pair: &&str| pair.split(['=', ';', ',']).next().map(str::trim) != Some(name.as_str());
+    let others: String = cookies.split_inclusive(COOKIE_ENDS).filter(is_other).collect();
+    let others = others.trim_matches(|c: char| COOKIE_ENDS.contains(&c) || c.is_ascii_whitespace());
     if others.is_empty() {
         remove.push(Cow::Borrowed("cookie"));
     } else {
-        set.push(("cookie", others.join("; ").into()));
+        set.push(("cookie", others.to_owned().into()));
     }
 }
 

@@ -131,5 +131,9 @@ fn only_the_token_is_taken_out_of_the_cookies() {
     };
     assert_eq!(left("a=1; session=t; b=2"), (false, Some("a=1; b=2".into())));
     assert_eq!(left("session=t"), (true, None));
+    // Where a token is looked for, it is taken out: some clients put commas between cookies.
+    assert_eq!(left("a=1, session=t; b=2,c"), (false, Some("a=1, b=2,c".into())));
+    assert_eq!(left("a=1,session=t"), (false, Some("a=1".into())));
+    assert_eq!(left(" session = t ;;"), (true, None));
     assert_eq!(left(""), (false, None));
 }

@@ -2,7 +2,7 @@
 
 use super::gateway::Site;
 use anyhow::{Context, bail};
-use backstage_kong::host::RequestHeaders;
+use backstage_kong::host::{RequestHeaders, joined};
 use std::rc::Rc;
 
 /// A request.
@@ -64,9 +64,8 @@ impl RequestHeaders for Seen<'_> {
             ":authority" => return Some(self.request.host.clone().into_bytes()),
             _ => {}
         }
-        let mut found = self.request.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
-        let (_, first) = found.next()?;
-        Some(found.fold(first.clone(), |joined, (_, value)| [joined.as_slice(), value].join(&b',')))
+        let found = self.request.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        joined(name, found.map(|(_, value)| value.as_slice()))
     }
 
     fn names(&self) -> Option<Rc<[String]>> {

@@ -35,6 +35,22 @@ fn a_bad_configuration_takes_its_own_route_down_says_why_and_comes_back_on_reloa
 
 #[test]
 #[ignore = "needs the release wasm; make test runs it"]
+fn cookies_of_several_lines_go_on_as_one_without_the_token() {
+    let node = node(Profile::Envoy);
+    let mut worker = start(&node, &[("payments", config(json!({"credentials": {"cookie": "session"}})))]);
+    let token = token(json!({"groups": ["payments"]}));
+    for lines in [["theme=dark", "session=", "lang=en"], ["session=", "theme=dark", "lang=en"]] {
+        let with_token = |line: &str| if line == "session=" { format!("{line}{token}") } else { line.to_owned() };
+        let request = RequestHead::get("/payments");
+        let request = lines.iter().fold(request, |request, line| request.header("cookie", with_token(line)));
+        let upstream = send(&mut worker, request).upstream.unwrap();
+        let cookies: Vec<_> = upstream.headers.iter().filter(|(name, _)| name == "cookie").collect();
+        assert_eq!(cookies, [&("cookie".to_owned(), b"theme=dark; lang=en".to_vec())], "{lines:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs the release wasm; make test runs it"]
 fn hostile_headers_do_not_trap() {
     for profile in PROFILES {
         let node = node(profile);
