@@ -127,7 +127,7 @@ impl Headers {
             let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
         }
         for (name, value) in set {
-            // Whether a host that sets one of several leaves the others is not its to say.
+            // A host may set one line of several and leave the others.
             if self.lines(name).is_some_and(|lines| lines > 1) {
                 let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
             }

@@ -16,8 +16,9 @@ const NOTHING: &str = "no filter";
 const NOTHING_SLOWLY: &str = "no filter, at the rate of new tokens";
 const HOT_RATE: f64 = 3000.0;
 const COLD_RATE: f64 = 400.0;
-/// A Wasm filter that does nothing.
-const IDLE: &str = include_str!("idle.wat");
+/// A Wasm filter that does nothing, and one that makes this filter's host calls and does nothing else.
+const IDLE: [&str; 2] = ["idle.wasm", include_str!("idle.wat")];
+const CALLS: [&str; 2] = ["calls.wasm", include_str!("calls.wat")];
 const ISSUER: &str = "https://idp.example";
 const EXTENSIONS: &str = "type.googleapis.com/envoy.extensions.filters.http";
 
@@ -71,6 +72,10 @@ pub(crate) fn rivals(size: Size) -> Vec<Rival> {
             others: 0,
         }
     };
+    let plain = |name, module| Rival {
+        config: behind(assembled(module), Some(json!({})), BTreeMap::new()),
+        ..rival(name, &[], None, &hot)
+    };
     let slowly = |rival: Rival| Rival { warm_up: size.cold / 4, count: size.cold, rate: COLD_RATE, ..rival };
     let new = |kind, forge| tokens(&keys, kind, size.cold / 4 + size.cold, forge);
     let (new_rs256, new_es256) = (new(KeyKind::Rs256, None), new(KeyKind::Es256, None));
@@ -86,10 +91,8 @@ pub(crate) fn rivals(size: Size) -> Vec<Rival> {
             None,
             &hot,
         ),
-        Rival {
-            config: behind(idle(), Some(json!({})), BTreeMap::new()),
-            ..rival("a Wasm filter that does nothing", &[], None, &hot)
-        },
+        plain("a Wasm filter that does nothing", IDLE),
+        plain("a Wasm filter with this one's host calls and no more", CALLS),
         rival("this filter, token seen before", &[], ours(), &hot),
         rival("this filter, token seen before, no audit of passes", &[], Some(filter(&keys, 0.0)), &hot),
         slowly(rival(NOTHING_SLOWLY, &[], None, &hot)),
@@ -184,11 +187,11 @@ fn envoy(natives: &[Value], filter: Option<Value>) -> Value {
     config
 }
 
-/// The module of [`IDLE`].
-fn idle() -> PathBuf {
-    let file = folder().join("idle.wasm");
+/// A module, from its name and its text.
+fn assembled([name, text]: [&str; 2]) -> PathBuf {
+    let file = folder().join(name);
     std::fs::create_dir_all(folder()).unwrap();
-    std::fs::write(&file, wat::parse_str(IDLE).unwrap()).unwrap();
+    std::fs::write(&file, wat::parse_str(text).unwrap()).unwrap();
     file
 }
 
