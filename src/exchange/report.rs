@@ -175,9 +175,7 @@ impl Report {
     fn is_sampled(&self) -> bool {
         let share = self.route.as_ref().map_or(1.0, |route| route.config.audit.sample_allows);
         let seed = self.request.trace.as_ref().or(self.request.id.as_ref());
-        share >= 1.0
-            || share > 0.0
-                && sampled(share, (seed, seed.is_none().then_some((self.request.came.0, &self.request.target))))
+        sampled(share, (seed, seed.is_none().then_some((self.request.came.0, &self.request.target))))
     }
 
     /// Counts a decision and writes its line.

@@ -97,6 +97,8 @@ pub(super) struct Headers {
     /// decoded and normalised already: `/a%2F..%2Fb` would read as `/b`.
     is_kong: bool,
     all: OnceCell<Option<All>>,
+    /// The route's name: a catalog and an audit line both ask, and it is a dear property.
+    route: OnceCell<Option<String>>,
 }
 
 struct All {
@@ -106,7 +108,7 @@ struct All {
 
 impl Headers {
     pub(super) fn new(is_kong: bool) -> Self {
-        Self { is_kong, all: OnceCell::new() }
+        Self { is_kong, all: OnceCell::new(), route: OnceCell::new() }
     }
 
     fn all(&self) -> Option<&All> {
@@ -161,7 +163,8 @@ impl RequestHeaders for Headers {
     }
 
     fn route(&self) -> Option<String> {
-        name(if self.is_kong { &["kong", "route_name"] } else { &["xds", "route_name"] })
+        let route = || name(if self.is_kong { &["kong", "route_name"] } else { &["xds", "route_name"] });
+        self.route.get_or_init(route).clone()
     }
 
     fn service(&self) -> Option<String> {

@@ -4,6 +4,9 @@ use super::CredentialError;
 use crate::config::Credentials;
 use crate::host::RequestHeaders;
 
+/// What ends a cookie. Some clients put commas.
+pub(crate) const COOKIE_ENDS: [char; 2] = [';', ','];
+
 /// What stands where a token should, not looked at yet: most are known, and a known one need not be looked at again.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Found(Vec<u8>);
@@ -85,7 +88,7 @@ fn in_header(config: &Credentials, value: &[u8]) -> Result<Vec<u8>, CredentialEr
 /// The value of the one cookie of this name (RFC 6265 §4.2.1); some clients put it in quotes.
 fn in_cookie(name: &str, cookies: Vec<u8>) -> Result<Option<Vec<u8>>, CredentialError> {
     let mut found = None;
-    for pair in cookies.split(|b| matches!(b, b';' | b',')) {
+    for pair in cookies.split(|b| COOKIE_ENDS.contains(&char::from(*b))) {
         let mut parts = pair.trim_ascii().splitn(2, |b| *b == b'=');
         if parts.next().map(<[u8]>::trim_ascii) != Some(name.as_bytes()) {
             continue;

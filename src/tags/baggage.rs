@@ -4,13 +4,15 @@ use crate::config::Tags;
 use crate::entity::EntityRef;
 use crate::identity::Principal;
 use crate::ownership::Callee;
-use std::fmt::Write;
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 /// Longest header and most members that a platform must pass on (W3C Baggage §3.3.2).
 const MAX_BYTES: usize = 8192;
 const MAX_MEMBERS: usize = 64;
 /// Longest value of ours, in bytes before they are encoded.
 const MAX_VALUE: usize = 512;
+/// What a value may not have (§3.3.1.3) besides what is not ASCII, and `%` itself.
+const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b';').add(b'\\').add(b'%');
 /// Room for what is usually written.
 const USUAL_BYTES: usize = 256;
 
@@ -90,19 +92,7 @@ fn is_foreign(member: &str) -> bool {
     }
 }
 
-/// Percent-encodes what a value may not have (§3.3.1.3), and `%` itself.
 fn encode(value: &str, into: &mut String) {
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\' | b'%');
-    if value.len() <= MAX_VALUE && value.bytes().all(is_plain) {
-        into.push_str(value);
-        return;
-    }
-    for byte in value.bytes().take(MAX_VALUE) {
-        if is_plain(byte) {
-            into.push(char::from(byte));
-        } else {
-            // Writing to a String does not fail.
-            let _ = write!(into, "%{byte:02X}");
-        }
-    }
+    let value = value.as_bytes();
+    into.extend(percent_encode(value.get(..MAX_VALUE).unwrap_or(value), ENCODED));
 }

@@ -10,7 +10,7 @@ pub use value::Value;
 
 use crate::config::{ConsumerHeaders, Credentials, Tags};
 use crate::host::RequestHeaders;
-use crate::identity::Principal;
+use crate::identity::{COOKIE_ENDS, Principal};
 use crate::ownership::Callee;
 use crate::policy::{Decision, Outcome};
 use std::borrow::Cow;
@@ -20,9 +20,6 @@ use std::fmt::Write;
 const MAX_GROUPS_BYTES: usize = 4096;
 /// Longest escaped text of a provider's in a header, in bytes.
 const MAX_TEXT_BYTES: usize = 512;
-
-/// What ends a cookie where a token is looked for, and so where it is taken out: some clients put commas.
-const COOKIE_ENDS: [char; 2] = [';', ','];
 
 /// Headers that the upstream gets.
 pub fn upstream_headers(tags: &Tags, callee: &Callee, principal: Option<&Principal>) -> Vec<(&'static str, Value)> {
@@ -105,7 +102,9 @@ pub fn remove_credential(
     let Some(name) = &credentials.cookie else { return };
     let Some(cookies) = headers.get("cookie") else { return };
     let cookies = String::from_utf8_lossy(&cookies);
-    let is_other = |pair: &&str| pair.split(['=', ';', ',']).next().map(str::trim) != Some(name.as_str());
+    // By the same ends as it is looked for.
+    let is_other =
+        |pair: &&str| pair.trim_end_matches(COOKIE_ENDS).split('=').next().map(str::trim) != Some(name.as_str());
     let others: String = cookies.split_inclusive(COOKIE_ENDS).filter(is_other).collect();
     let others = others.trim_matches(|c: char| COOKIE_ENDS.contains(&c) || c.is_ascii_whitespace());
     if others.is_empty() {

@@ -162,6 +162,9 @@ impl AuditRecord<'_> {
 
 /// Whether an allowed request is recorded: the same for the same seed, so that all lines of a trace stand or fall together.
 pub fn sampled(share: f64, seed: impl Hash) -> bool {
+    if share <= 0.0 || share >= 1.0 {
+        return share >= 1.0;
+    }
     let mut hasher = DefaultHasher::new();
     seed.hash(&mut hasher);
     let drawn = u32::try_from(hasher.finish() >> 32).unwrap_or(u32::MAX);
