@@ -57,7 +57,7 @@ cost: wasm measured ## Print what a request of each kind costs, how that grows, 
 	cargo test $(WORKSPACE) --test filter -- --include-ignored --nocapture cost:: growth::
 
 .PHONY: bench
-bench: wasm envoy peers ## Measure the filter under Envoy beside Envoy's own filters, and quotas in Redis; BENCH="--rounds 5" and others
+bench: wasm envoy peers ## Measure the filter under Envoy beside Envoy's own filters, and quotas in Redis; BENCH="--rounds 10" and others
 	tools/debian-servers
 	cargo bench $(WORKSPACE) --profile dev --bench gateway -- --engine $(BENCH)
 

@@ -1,7 +1,7 @@
 //! What the filter costs a real Envoy, beside Envoy's own filters: `make bench`.
 //!
-//! Rounds are interleaved: each starts every chain afresh, one after the other, so that what a machine does meanwhile falls on all of
-//! them. Reported are medians over the rounds, and ratios.
+//! All chains are started first, and rounds are short: each asks one chain after the other, so that what a machine does meanwhile
+//! falls on all of them. Reported are medians over the rounds, of each chain's difference to the one without a filter, and ratios.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark ends at the first fault")]
 
 mod cpu;
@@ -19,8 +19,9 @@ mod rivals;
 use clap::Parser;
 use report::{Row, median};
 use rivals::{Rival, Size, rivals};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use test_harness::envoy::Envoy;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// What costs are compared with.
@@ -29,17 +30,20 @@ const UNIT: &str = "jwt_authn with cache, rbac, local_ratelimit";
 #[derive(Parser)]
 struct Arguments {
     /// Rounds of all chains.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 40)]
     rounds: usize,
     /// Requests a round whose token was seen before.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 1_500)]
     hot: usize,
     /// Requests a round whose token is new.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 100)]
     cold: usize,
     /// Of the chains with a filter, only those whose name has this in it, and the one that all are compared with.
     #[arg(long)]
     only: Option<String>,
+    /// Another build of the filter, to measure in the same rounds; may be given several times.
+    #[arg(long)]
+    beside: Vec<PathBuf>,
     /// Measure quotas in Redis too, which has to be installed.
     #[arg(long)]
     engine: bool,
@@ -61,18 +65,20 @@ struct Measured {
 async fn main() {
     let arguments = Arguments::parse();
     let is_wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
-    let mut rivals = rivals(Size { hot: arguments.hot, cold: arguments.cold });
-    let rates: Vec<_> = rivals.iter().filter(|rival| is_wanted(rival.name)).map(|rival| rival.rate).collect();
+    let size = Size { rounds: arguments.rounds, hot: arguments.hot, cold: arguments.cold };
+    let mut rivals = rivals(size, &arguments.beside);
+    let rates: Vec<_> = rivals.iter().filter(|rival| is_wanted(&rival.name)).map(|rival| rival.rate).collect();
     rivals.retain(|rival| {
-        is_wanted(rival.name) || rival.name == UNIT || rates.iter().any(|rate| rival.is_nothing(*rate))
+        is_wanted(&rival.name) || rival.name == UNIT || rates.iter().any(|rate| rival.is_nothing(*rate))
     });
+    let envoys: Vec<_> = rivals.iter().map(|rival| rivals::start(&rival.config)).collect();
     let mut rounds: Vec<Vec<Measured>> = rivals.iter().map(|_| Vec::new()).collect();
     for round in 0..arguments.rounds {
-        for (rival, measured) in rivals.iter().zip(&mut rounds) {
-            measured.push(measure(rival).await);
+        for ((rival, envoy), measured) in rivals.iter().zip(&envoys).zip(&mut rounds) {
+            measured.push(measure(rival, envoy, round).await);
         }
-        eprintln!("round {} of {}", round + 1, arguments.rounds);
     }
+    drop(envoys);
     let rows = rows(&rivals, &rounds);
     let table = report::table(&rows, UNIT);
     println!("{table}");
@@ -88,15 +94,15 @@ async fn main() {
     }
 }
 
-async fn measure(rival: &Rival) -> Measured {
-    let envoy = rivals::start(&rival.config);
+async fn measure(rival: &Rival, envoy: &Envoy, round: usize) -> Measured {
     let (to, tokens) = (envoy.gateway(), &rival.tokens);
-    load::send(to, tokens, 0, rival.warm_up, None, rival.status).await;
+    let from = round * (rival.warm_up + rival.count);
+    load::send(to, tokens, from, rival.warm_up, None, rival.status).await;
     let before = cpu::used(envoy.pid());
-    let answers = load::send(to, tokens, rival.warm_up, rival.count, Some(rival.rate), rival.status).await;
+    let answers = load::send(to, tokens, from + rival.warm_up, rival.count, Some(rival.rate), rival.status).await;
     let used = cpu::used(envoy.pid()) - before;
     let others = answers.others;
-    assert!(others.0 <= rival.others, "{}: {} answers such as {}; {}", rival.name, others.0, others.1, envoy.log());
+    assert!(others.0 <= rival.others, "{}: {} answers such as {}", rival.name, others.0, others.1);
     let cpu = used.as_secs_f64() * 1e6 / rival.count as f64;
     Measured { cpu, latencies: [answers.percentile(50.0), answers.percentile(99.0)] }
 }
@@ -113,7 +119,7 @@ fn rows(rivals: &[Rival], rounds: &[Vec<Measured>]) -> Vec<Row> {
         median(differences.collect())
     };
     let row = |(nth, rival): (usize, &Rival)| Row {
-        name: rival.name,
+        name: rival.name.clone(),
         cpu: median_of(nth, &|measured| measured.cpu),
         over_none: over_none(nth),
         latency_50: latency(nth, 0),

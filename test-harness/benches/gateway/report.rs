@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A row: medians over the rounds.
 pub(crate) struct Row {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// CPU time a request, in microseconds.
     pub(crate) cpu: f64,
     /// The same over that of no filter.

@@ -24,10 +24,11 @@ const EXTENSIONS: &str = "type.googleapis.com/envoy.extensions.filters.http";
 
 /// One chain, with what is sent through it.
 pub(crate) struct Rival {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) config: Value,
     pub(crate) tokens: Tokens,
-    /// Requests before the measured ones, so that all code is compiled and one token known, and measured ones.
+    /// Requests a round before the measured ones, so that all code is compiled and in caches and one token known, and
+    /// measured ones.
     pub(crate) warm_up: usize,
     pub(crate) count: usize,
     /// Requests a second, the same for all that are compared: a busier server handles more at each wake-up, and so makes
@@ -41,28 +42,30 @@ pub(crate) struct Rival {
 impl Rival {
     /// Whether it is the chain without a filter that one at this rate is compared with.
     pub(crate) fn is_nothing(&self, rate: f64) -> bool {
-        self.rate == rate && [NOTHING, NOTHING_SLOWLY].contains(&self.name)
+        self.rate == rate && [NOTHING, NOTHING_SLOWLY].contains(&self.name.as_str())
     }
 }
 
-/// How much is sent in a round.
+/// How much is sent: rounds, and how much in each.
 #[derive(Clone, Copy)]
 pub(crate) struct Size {
+    pub(crate) rounds: usize,
     /// Of requests whose token was seen before.
     pub(crate) hot: usize,
     /// Of requests whose token is new.
     pub(crate) cold: usize,
 }
 
-pub(crate) fn rivals(size: Size) -> Vec<Rival> {
+/// All chains; `beside` are other builds of the filter.
+pub(crate) fn rivals(size: Size, beside: &[PathBuf]) -> Vec<Rival> {
     let keys = SigningKeys::generate().unwrap();
     let hot = tokens(&keys, KeyKind::Rs256, 1, None);
-    let rival = |name, natives: &[Value], filter: Option<Value>, tokens: &Tokens| {
+    let rival = |name: &str, natives: &[Value], filter: Option<Value>, tokens: &Tokens| {
         let is_hot = tokens.len() == 1;
         let (warm_up, count, rate) =
             if is_hot { (size.hot / 4, size.hot, HOT_RATE) } else { (size.cold / 4, size.cold, COLD_RATE) };
         Rival {
-            name,
+            name: name.to_owned(),
             config: envoy(natives, filter),
             tokens: Arc::clone(tokens),
             warm_up,
@@ -72,16 +75,17 @@ pub(crate) fn rivals(size: Size) -> Vec<Rival> {
             others: 0,
         }
     };
-    let plain = |name, module| Rival {
-        config: behind(assembled(module), Some(json!({})), BTreeMap::new()),
+    let with = |name: &str, module, config| Rival {
+        config: behind(module, Some(config), BTreeMap::new()),
         ..rival(name, &[], None, &hot)
     };
+    let plain = |name, module| with(name, assembled(module), json!({}));
     let slowly = |rival: Rival| Rival { warm_up: size.cold / 4, count: size.cold, rate: COLD_RATE, ..rival };
-    let new = |kind, forge| tokens(&keys, kind, size.cold / 4 + size.cold, forge);
+    let new = |kind, forge| tokens(&keys, kind, size.rounds * (size.cold / 4 + size.cold), forge);
     let (new_rs256, new_es256) = (new(KeyKind::Rs256, None), new(KeyKind::Es256, None));
     let forged = new(KeyKind::Rs256, Some(Forgery::StrangerKey));
     let ours = || Some(filter(&keys, 1.0));
-    vec![
+    let mut all = vec![
         // With the token, for to receive it is no filter's doing.
         rival(NOTHING, &[], None, &hot),
         rival("jwt_authn as shipped", &[jwt_authn(&keys, false)], None, &hot),
@@ -110,7 +114,15 @@ pub(crate) fn rivals(size: Size) -> Vec<Rival> {
             others: size.cold / 20,
             ..rival("this filter, a flood of forged tokens, RS256", &[], ours(), &forged)
         },
-    ]
+    ];
+    all.extend(beside.iter().flat_map(|module| {
+        let name = module.display();
+        [
+            with(&format!("{name}, token seen before"), module.clone(), filter(&keys, 1.0)),
+            with(&format!("{name}, token seen before, no audit of passes"), module.clone(), filter(&keys, 0.0)),
+        ]
+    }));
+    all
 }
 
 fn tokens(keys: &SigningKeys, key: KeyKind, count: usize, forge: Option<Forgery>) -> Tokens {
