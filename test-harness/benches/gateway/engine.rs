@@ -1,10 +1,9 @@
 //! What it costs to count in Redis: latencies at one rate of requests, by how nodes and engine are kept in step.
 
-use crate::load::{self, Tokens};
+use crate::load;
 use crate::redis::RedisAndWebdis;
 use crate::rivals::{answered_directly, start};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Requests a second.
@@ -53,7 +52,7 @@ async fn measure(mode: &str) -> [f64; 4] {
     let peers = RedisAndWebdis::start(&format!("bench-{mode}"));
     let clusters = [("webdis:7379".to_owned(), peers.webdis_at)].into();
     let envoy = start(&answered_directly(Some(config(mode)), clusters));
-    let tokens: Tokens = Arc::new(vec![None]);
+    let tokens = load::lazily(|| vec![None]);
     load::send(envoy.gateway(), &tokens, 0, 2000, None, 200).await;
     let before = peers.script_calls();
     let begin = Instant::now();

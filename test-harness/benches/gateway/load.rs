@@ -1,7 +1,7 @@
 //! Clients, each with a connection of its own that it keeps.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 use test_harness::lab::http::{Base, Client, header_map};
 use test_harness::lab::resolve::Resolve;
@@ -9,8 +9,14 @@ use test_harness::lab::resolve::Resolve;
 const CLIENTS: usize = 4;
 const WAIT: Duration = Duration::from_secs(10);
 
-/// What is sent: a bearer token for each request in turn, `None` for none.
-pub(crate) type Tokens = Arc<Vec<Option<String>>>;
+/// What is sent: a bearer token for each request in turn, `None` for none. Thousands of signatures take minutes, and are made
+/// only where they are sent.
+pub(crate) type Tokens = Arc<LazyLock<Vec<Option<String>>, Box<dyn FnOnce() -> Vec<Option<String>> + Send>>>;
+
+/// Tokens that are yet to be made.
+pub(crate) fn lazily(make: impl FnOnce() -> Vec<Option<String>> + Send + 'static) -> Tokens {
+    Arc::new(LazyLock::new(Box::new(make)))
+}
 
 /// What came of it.
 #[derive(Default)]

@@ -64,13 +64,12 @@ struct Measured {
 #[tokio::main]
 async fn main() {
     let arguments = Arguments::parse();
-    let is_wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    let is_named = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    let is_wanted = |rival: &Rival| is_named(&rival.name) || rival.is_beside;
     let size = Size { rounds: arguments.rounds, hot: arguments.hot, cold: arguments.cold };
     let mut rivals = rivals(size, &arguments.beside);
-    let rates: Vec<_> = rivals.iter().filter(|rival| is_wanted(&rival.name)).map(|rival| rival.rate).collect();
-    rivals.retain(|rival| {
-        is_wanted(&rival.name) || rival.name == UNIT || rates.iter().any(|rate| rival.is_nothing(*rate))
-    });
+    let rates: Vec<_> = rivals.iter().filter(|rival| is_wanted(rival)).map(|rival| rival.rate).collect();
+    rivals.retain(|rival| is_wanted(rival) || rival.name == UNIT || rates.iter().any(|rate| rival.is_nothing(*rate)));
     let envoys: Vec<_> = rivals.iter().map(|rival| rivals::start(&rival.config)).collect();
     let mut rounds: Vec<Vec<Measured>> = rivals.iter().map(|_| Vec::new()).collect();
     for round in 0..arguments.rounds {

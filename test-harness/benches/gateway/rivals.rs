@@ -1,6 +1,6 @@
 //! What is compared: chains of filters in one Envoy worker, in front of a route that answers by itself.
 
-use crate::load::Tokens;
+use crate::load::{Tokens, lazily};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -37,6 +37,8 @@ pub(crate) struct Rival {
     pub(crate) status: u16,
     /// Answers that may have another status.
     pub(crate) others: usize,
+    /// Whether it is another build, to be measured whatever else is.
+    pub(crate) is_beside: bool,
 }
 
 impl Rival {
@@ -58,10 +60,10 @@ pub(crate) struct Size {
 
 /// All chains; `beside` are other builds of the filter.
 pub(crate) fn rivals(size: Size, beside: &[PathBuf]) -> Vec<Rival> {
-    let keys = SigningKeys::generate().unwrap();
+    let keys = Arc::new(SigningKeys::generate().unwrap());
     let hot = tokens(&keys, KeyKind::Rs256, 1, None);
     let rival = |name: &str, natives: &[Value], filter: Option<Value>, tokens: &Tokens| {
-        let is_hot = tokens.len() == 1;
+        let is_hot = Arc::ptr_eq(tokens, &hot);
         let (warm_up, count, rate) =
             if is_hot { (size.hot / 4, size.hot, HOT_RATE) } else { (size.cold / 4, size.cold, COLD_RATE) };
         Rival {
@@ -73,6 +75,7 @@ pub(crate) fn rivals(size: Size, beside: &[PathBuf]) -> Vec<Rival> {
             rate,
             status: 200,
             others: 0,
+            is_beside: false,
         }
     };
     let with = |name: &str, module, config| Rival {
@@ -117,30 +120,36 @@ pub(crate) fn rivals(size: Size, beside: &[PathBuf]) -> Vec<Rival> {
     ];
     all.extend(beside.iter().flat_map(|module| {
         let name = module.display();
+        let beside =
+            |name: &str, sampled| Rival { is_beside: true, ..with(name, module.clone(), filter(&keys, sampled)) };
         [
-            with(&format!("{name}, token seen before"), module.clone(), filter(&keys, 1.0)),
-            with(&format!("{name}, token seen before, no audit of passes"), module.clone(), filter(&keys, 0.0)),
+            beside(&format!("{name}, token seen before"), 1.0),
+            beside(&format!("{name}, token seen before, no audit of passes"), 0.0),
         ]
     }));
     all
 }
 
-fn tokens(keys: &SigningKeys, key: KeyKind, count: usize, forge: Option<Forgery>) -> Tokens {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let mint = Mint { issuer: ISSUER, keys, now: i64::try_from(now).unwrap() };
-    let make = |nth: usize| {
-        let claims = json!({"jti": nth.to_string(), "groups": ["checkout", "payments"]}).as_object().unwrap().clone();
-        let spec = TokenSpec {
-            user: Some("ada".into()),
-            key,
-            claims,
-            forge,
-            expires_in_seconds: Some(7200),
-            ..TokenSpec::default()
+fn tokens(keys: &Arc<SigningKeys>, key: KeyKind, count: usize, forge: Option<Forgery>) -> Tokens {
+    let keys = keys.clone();
+    lazily(move || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let mint = Mint { issuer: ISSUER, keys: &keys, now: i64::try_from(now).unwrap() };
+        let make = |nth: usize| {
+            let claims =
+                json!({"jti": nth.to_string(), "groups": ["checkout", "payments"]}).as_object().unwrap().clone();
+            let spec = TokenSpec {
+                user: Some("ada".into()),
+                key,
+                claims,
+                forge,
+                expires_in_seconds: Some(7200),
+                ..TokenSpec::default()
+            };
+            Some(mint.token(&spec).unwrap())
         };
-        Some(mint.token(&spec).unwrap())
-    };
-    Arc::new((0..count).map(make).collect())
+        (0..count).map(make).collect()
+    })
 }
 
 /// Our configuration: owners may call, and each group has a quota that does not end.
