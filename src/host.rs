@@ -1,8 +1,8 @@
 //! What the core asks of the proxy that runs it, as traits that a test can stand in for.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::time::Duration;
 
 /// A point in time: milliseconds since the Unix epoch. Kong's clock is no finer.
@@ -17,13 +17,19 @@ impl UnixMillis {
 
     /// This point moved later by `span`; stays at the end of time rather than wrapping.
     pub fn after(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+        Self(self.0.saturating_add(millis(span)))
     }
 
     /// How long after `earlier` this is; zero when it is not later (clocks step back).
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+}
+
+/// Whole milliseconds, rounded down, up to the end of time. (`Duration::as_millis` counts in 128 bits, for which WebAssembly has no
+/// instructions.)
+pub fn millis(span: Duration) -> u64 {
+    span.as_secs().saturating_mul(1000).saturating_add(u64::from(span.subsec_millis()))
 }
 
 /// A value in shared data with the host's version of it.
@@ -100,14 +106,17 @@ pub trait Metrics {
     fn record(&self, id: MetricId, value: u64);
 }
 
+/// The names of a request's headers.
+pub type Names<'a> = Box<dyn Iterator<Item = &'a [u8]> + 'a>;
+
 /// The headers of a request, read by name.
 pub trait RequestHeaders {
-    /// The value under a lower-case name. Hosts join or pick among repeated headers as they do.
-    fn get(&self, name: &str) -> Option<Vec<u8>>;
+    /// The value under a lower-case name: of a repeated header all values [`joined`], but from Kong the first one.
+    fn get(&self, name: &str) -> Option<Cow<'_, [u8]>>;
 
     /// The name of every header line, repeats included, where listing them is safe. Kong's host mis-sizes its buffer past
     /// 100 headers, so there it is `None` and callers must go by name.
-    fn names(&self) -> Option<Rc<[String]>>;
+    fn names(&self) -> Option<Names<'_>>;
 
     /// The name of the route that the host has chosen, where it tells.
     fn route(&self) -> Option<String> {
@@ -133,10 +142,10 @@ pub trait RequestHeaders {
 
 /// The values of a header's lines in one, as Envoy joins them: by commas, but cookies as HTTP/2 has it (RFC 9113 §8.2.3), for
 /// upstreams take a comma for part of a cookie's value.
-pub fn joined<'a>(name: &str, mut values: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+pub fn joined<'a>(name: &str, mut values: impl Iterator<Item = &'a [u8]>) -> Option<Cow<'a, [u8]>> {
     let between: &[u8] = if name == "cookie" { b"; " } else { b"," };
-    let first = values.next()?.to_vec();
-    Some(values.fold(first, |joined, value| [&joined, between, value].concat()))
+    let first = Cow::Borrowed(values.next()?);
+    Some(values.fold(first, |joined, value| Cow::Owned([&joined, between, value].concat())))
 }
 
 /// Shared data in memory with the semantics of one well-behaved node; for tests and for tools that run without a proxy.

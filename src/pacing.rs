@@ -3,7 +3,7 @@
 //! Spreads come from a hash of the matter and the moment: nodes that were started together drift apart, and a test gets the
 //! same times every run.
 
-use crate::host::UnixMillis;
+use crate::host::{UnixMillis, millis};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(crate) fn spread(matter: &str, now: UnixMillis, most: Duration) -> Duration {
     let mut hasher = DefaultHasher::new();
     (matter, now).hash(&mut hasher);
-    let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+    let most = millis(most);
     Duration::from_millis(hasher.finish() % most.saturating_add(1))
 }
 

@@ -69,12 +69,17 @@ pub enum Opened<'a> {
 
 /// Seals a payload under its key. A key beyond 65,535 bytes never opens again; ours have some hundred.
 pub fn seal(key: &str, payload: &[u8]) -> Vec<u8> {
+    seal_with(key, payload.len(), |bytes| bytes.extend_from_slice(payload))
+}
+
+/// The same, with a payload that is written in its place, of about `size` bytes.
+pub fn seal_with(key: &str, size: usize, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let key_len = u16::try_from(key.len()).unwrap_or(u16::MAX);
-    let mut bytes = Vec::with_capacity(MAGIC.len() + 2 + key.len() + payload.len() + CHECKSUM);
+    let mut bytes = Vec::with_capacity(MAGIC.len() + 2 + key.len() + size + CHECKSUM);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&key_len.to_be_bytes());
     bytes.extend_from_slice(key.as_bytes());
-    bytes.extend_from_slice(payload);
+    write(&mut bytes);
     bytes.extend_from_slice(&checksum(&bytes));
     bytes
 }

@@ -9,7 +9,7 @@ use crate::denial::Denial;
 use crate::host::RequestHeaders;
 use crate::identity::Principal;
 use crate::ownership::Callee;
-use crate::policy::{self, Decision, Outcome, RequestFacts};
+use crate::policy::{self, Outcome, RequestFacts};
 use crate::tags;
 use crate::worker::Known;
 use std::borrow::Cow;
@@ -32,8 +32,8 @@ pub(super) fn pass_untagged(
     headers: &dyn RequestHeaders,
 ) -> (Exchange, Effect) {
     let (remove, set) = edits(&route.config, None, None, headers);
-    let forward = Forward { remove, set, audit, ..Default::default() };
-    (Exchange(State::Admitted(Admitted { report, response_headers: Vec::new() })), Effect::Forward(forward))
+    let admitted = Admitted { report, response_headers: Vec::new(), has_context: false };
+    (Exchange(State::Admitted(admitted)), Effect::Forward(Forward { remove, set, audit }))
 }
 
 pub(super) fn admit(
@@ -58,36 +58,23 @@ pub(super) fn admit(
             Mode::Shadow => report.note_shadow(Denial::Policy(denial)),
         }
     }
-    Charging { route: route.clone(), callee, catalog, report, decision }.begin(around, headers)
+    Charging { route: route.clone(), callee, catalog, report }.begin(around, headers)
 }
 
 /// Lets a request pass to the upstream; its answer gets the fields.
 pub(super) fn pass(
     callee: &Callee,
     report: Report,
-    decision: &Decision,
     response_headers: Vec<(&'static str, String)>,
     around: &Around<'_>,
     headers: &dyn RequestHeaders,
 ) -> (Exchange, Effect) {
     let (report, audit) = report.allowed(around, headers);
-    let Some(route) = report.route().cloned() else { return deny(report, Denial::Configuration, around, headers) };
-    let forward = forward(&route.config, callee, &report, decision, headers, audit);
-    (Exchange(State::Admitted(Admitted { report, response_headers })), Effect::Forward(forward))
-}
-
-fn forward(
-    config: &Config,
-    callee: &Callee,
-    report: &Report,
-    decision: &Decision,
-    headers: &dyn RequestHeaders,
-    audit: Option<(log::Level, String)>,
-) -> Forward {
-    let principal = report.principal();
-    let (remove, set) = edits(config, Some(callee), principal, headers);
-    let context = if config.tags.context { tags::context(callee, principal, decision) } else { Vec::new() };
-    Forward { remove, set, context, audit }
+    let Some(route) = report.route() else { return deny(report, Denial::Configuration, around, headers) };
+    let (remove, set) = edits(&route.config, Some(callee), report.principal(), headers);
+    let has_context = route.config.tags.context;
+    let admitted = Admitted { report, response_headers, has_context };
+    (Exchange(State::Admitted(admitted)), Effect::Forward(Forward { remove, set, audit }))
 }
 
 /// Headers to remove, and to set after that.
@@ -99,7 +86,7 @@ fn edits(
     principal: Option<&Principal>,
     headers: &dyn RequestHeaders,
 ) -> Edits {
-    let mut remove = tags::strip_list(&config.tags, headers.names().as_deref());
+    let mut remove = tags::strip_list(&config.tags, headers.names());
     let mut set = callee.map(|callee| tags::upstream_headers(&config.tags, callee, principal)).unwrap_or_default();
     match tags::baggage(&config.tags, callee, principal, headers.get("baggage").as_deref()) {
         Some(baggage) => set.push(("baggage", baggage.into())),

@@ -9,7 +9,6 @@ use crate::denial::Denial;
 use crate::host::RequestHeaders;
 use crate::http::Reply;
 use crate::ownership::Callee;
-use crate::policy::Decision;
 use crate::quota::engine::{Answered, Asking, Bill, EngineError, EngineState};
 use crate::quota::{self, Charge, Subjects, Tiers};
 use std::rc::Rc;
@@ -21,7 +20,6 @@ pub(super) struct Charging {
     /// The catalog, where the route has one that may serve.
     pub catalog: Option<Rc<Index>>,
     pub report: Report,
-    pub decision: Decision,
 }
 
 /// A request that waits for the engine.
@@ -37,7 +35,7 @@ impl Charging {
     pub(super) fn begin(self, around: &Around<'_>, headers: &dyn RequestHeaders) -> (Exchange, Effect) {
         let route = self.route.clone();
         let Some(quotas) = &route.config.quotas else {
-            return pass(&self.callee, self.report, &self.decision, Vec::new(), around, headers);
+            return pass(&self.callee, self.report, Vec::new(), around, headers);
         };
         match route.engine.clone() {
             None => {
@@ -106,7 +104,7 @@ impl Charging {
                 self.judge(quotas, charge, around, headers)
             }
             EngineFault::Deny => deny(self.report, Denial::QuotaEngine(error), around, headers),
-            EngineFault::Allow => pass(&self.callee, self.report, &self.decision, Vec::new(), around, headers),
+            EngineFault::Allow => pass(&self.callee, self.report, Vec::new(), around, headers),
         }
     }
 
@@ -141,7 +139,7 @@ impl Charging {
                 }
             }
         };
-        pass(&self.callee, self.report, &self.decision, fields, around, headers)
+        pass(&self.callee, self.report, fields, around, headers)
     }
 }
 
@@ -160,7 +158,7 @@ impl AwaitingQuota {
         let Self { charging, engine, bill, asking } = self;
         let route = charging.route.clone();
         let Some(quotas) = &route.config.quotas else {
-            return pass(&charging.callee, charging.report, &charging.decision, Vec::new(), around, headers);
+            return pass(&charging.callee, charging.report, Vec::new(), around, headers);
         };
         let tally = match asking.answered(reply) {
             Answered::Ask(asking) => return Self { charging, engine, bill, asking }.ask(),

@@ -68,6 +68,8 @@ struct Admitted {
     report: Report,
     /// Fields that the answer gets.
     response_headers: Vec<(&'static str, String)>,
+    /// Whether later code in the gateway is told of the request.
+    has_context: bool,
 }
 
 /// What the adapter does next.
@@ -89,8 +91,6 @@ pub struct Forward {
     pub remove: Vec<std::borrow::Cow<'static, str>>,
     /// Headers to set, after that.
     pub set: Vec<(&'static str, Value)>,
-    /// Names and values under `kong.ctx.shared`.
-    pub context: Vec<(&'static str, Value)>,
     /// The audit line and its level, unless sampling leaves it out.
     pub audit: Option<(log::Level, String)>,
 }
@@ -144,6 +144,19 @@ impl Exchange {
             | State::AwaitingUserinfo(_)
             | State::AwaitingQuota(_)
             | State::Denied(_) => &[],
+        }
+    }
+
+    /// What a gateway that can pass it on to later code is told of an admitted request.
+    pub fn context(&self) -> Vec<(&'static str, Value)> {
+        match &self.0 {
+            State::Admitted(Admitted { report, has_context: true, .. }) => report.context(),
+            State::Admitted(_)
+            | State::AwaitingCatalog(_)
+            | State::AwaitingKeys(_)
+            | State::AwaitingUserinfo(_)
+            | State::AwaitingQuota(_)
+            | State::Denied(_) => Vec::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is told of a request: the audit line and the counts.
 
-use super::request::Request;
+use super::request::{Marks, Request};
 use super::{Around, Findings, Route};
 use crate::config::{Mode, Quotas};
 use crate::denial::{self, About, Denial};
@@ -10,6 +10,7 @@ use crate::identity::{Groups, Principal};
 use crate::ownership::Callee;
 use crate::policy::{Decision, Outcome};
 use crate::quota::WindowState;
+use crate::tags::{self, Value};
 use crate::telemetry::{AuditRecord, Quota, Verdict, What, Who, sampled};
 use crate::worker::Known;
 use std::rc::Rc;
@@ -117,14 +118,14 @@ impl Report {
     }
 
     pub(super) fn allowed(self, around: &Around<'_>, headers: &dyn RequestHeaders) -> (Self, Option<Line>) {
-        let line = match &self.denial {
-            Some(denial) => self.tell("shadow_deny", denial.reason(), denial.detail(), around, headers),
-            None if self.is_sampled() => self.tell("allow", self.reason, None, around, headers),
-            None => {
-                self.count("allow", self.reason, around);
-                None
-            }
+        let (decision, reason) = match &self.denial {
+            Some(denial) => ("shadow_deny", denial.reason()),
+            None => ("allow", self.reason),
         };
+        self.count(decision, reason, around);
+        let marks = self.drawn(headers);
+        let detail = || self.denial.as_ref().and_then(Denial::detail);
+        let line = marks.map(|marks| self.line(decision, reason, detail(), &marks, around, headers));
         (self, line)
     }
 
@@ -135,10 +136,12 @@ impl Report {
         around: &Around<'_>,
         headers: &dyn RequestHeaders,
     ) -> (Self, denial::Answer, Option<Line>) {
-        let line = self.tell("deny", denial.reason(), denial.detail(), around, headers);
-        let answer = denial.answer(&self.about());
+        let marks = Marks::read(headers);
+        self.count("deny", denial.reason(), around);
+        let line = self.line("deny", denial.reason(), denial.detail(), &marks, around, headers);
+        let answer = denial.answer(&self.about(&marks));
         self.denial = Some(denial);
-        (self, answer, line)
+        (self, answer, Some(line))
     }
 
     pub(super) fn findings(&self) -> Findings<'_> {
@@ -153,14 +156,21 @@ impl Report {
         }
     }
 
+    /// What later code in the gateway is told.
+    pub(super) fn context(&self) -> Vec<(&'static str, Value)> {
+        let decision = if matches!(self.denial, Some(Denial::Policy(_))) { "shadow_deny" } else { "allow" };
+        let context = |callee| tags::context(callee, self.principal(), self.granted_by(), decision, self.reason);
+        self.callee().map(context).unwrap_or_default()
+    }
+
     /// What an answer says about the resource.
-    fn about(&self) -> About<'_> {
+    fn about<'a>(&'a self, marks: &'a Marks) -> About<'a> {
         let config = self.route.as_ref().map(|route| &route.config);
         About {
             entity: self.entity(),
             realm: config.and_then(|config| config.realm.as_deref()),
             resource_metadata: config.and_then(|config| config.resource_metadata.as_deref()),
-            request_id: self.request.id.as_deref(),
+            request_id: marks.id.as_deref(),
         }
     }
 
@@ -171,28 +181,34 @@ impl Report {
         }
     }
 
-    /// Denials are always told; of allowed requests the configured share.
-    fn is_sampled(&self) -> bool {
+    /// The marks of a request that passes and is told of: the configured share, and all that shadow mode spared.
+    fn drawn(&self, headers: &dyn RequestHeaders) -> Option<Marks> {
         let share = self.route.as_ref().map_or(1.0, |route| route.config.audit.sample_allows);
-        let seed = self.request.trace.as_ref().or(self.request.id.as_ref());
-        sampled(share, (seed, seed.is_none().then_some((self.request.came.0, &self.request.target))))
+        if share <= 0.0 && self.denial.is_none() {
+            return None;
+        }
+        let marks = Marks::read(headers);
+        let seed = marks.trace.as_ref().or(marks.id.as_ref());
+        let without_marks = seed.is_none().then_some((self.request.came.0, &self.request.target));
+        let is_drawn = self.denial.is_some() || sampled(share, (seed, without_marks));
+        is_drawn.then_some(marks)
     }
 
-    /// Counts a decision and writes its line.
-    fn tell(
+    /// The audit line of a decision.
+    fn line(
         &self,
         decision: &'static str,
         reason: &'static str,
         detail: Option<String>,
+        marks: &Marks,
         around: &Around<'_>,
         headers: &dyn RequestHeaders,
-    ) -> Option<Line> {
-        self.count(decision, reason, around);
+    ) -> Line {
         let (path, route) = (self.request.path(), headers.route());
         let record = AuditRecord {
             time: around.now,
-            request_id: self.request.id.as_deref(),
-            trace_id: self.request.trace_id(),
+            request_id: marks.id.as_deref(),
+            trace_id: marks.trace_id(),
             who: self.principal().map(who),
             what: What {
                 entity: self.entity().map(EntityRef::as_str),
@@ -214,7 +230,7 @@ impl Report {
             quota_engine: self.engine,
         };
         let level = self.route.as_ref().map_or(log::Level::Warn, |route| route.config.audit.log_level);
-        Some((level, record.line()))
+        (level, record.line())
     }
 
     fn count(&self, decision: &str, reason: &str, around: &Around<'_>) {

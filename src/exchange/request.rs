@@ -3,6 +3,7 @@
 use crate::catalog::Index;
 use crate::host::{RequestHeaders, UnixMillis};
 use crate::ownership::Callee;
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// Longest request id that is taken over.
@@ -14,10 +15,6 @@ pub(super) struct Request {
     pub method: String,
     /// The request target, as sent: path, query and all.
     pub target: Vec<u8>,
-    /// `x-request-id`, where it is printable.
-    pub id: Option<String>,
-    /// W3C `traceparent`, as sent.
-    pub trace: Option<String>,
     /// The entity that it is about, once that is known.
     pub callee: Option<Rc<Callee>>,
     /// The catalog that the caller's groups are looked up in, where the route has one that may serve.
@@ -28,28 +25,16 @@ pub(super) struct Request {
 
 impl Request {
     pub(super) fn read(headers: &dyn RequestHeaders, now: UnixMillis) -> Self {
-        let printable = |name: &str| {
-            let text = String::from_utf8(headers.get(name)?).ok()?;
-            (!text.is_empty() && text.len() <= MAX_ID && text.bytes().all(|b| b.is_ascii_graphic())).then_some(text)
-        };
         Self {
             method: headers
                 .get(":method")
                 .map(|method| String::from_utf8_lossy(&method).into_owned())
                 .unwrap_or_default(),
-            target: headers.get(":path").unwrap_or_default(),
-            id: printable("x-request-id"),
-            trace: printable("traceparent"),
+            target: headers.get(":path").map(Cow::into_owned).unwrap_or_default(),
             callee: None,
             catalog: None,
             came: now,
         }
-    }
-
-    /// The trace id of `traceparent` (W3C Trace Context §3.2.2.3).
-    pub(super) fn trace_id(&self) -> Option<&str> {
-        let id = self.trace.as_deref()?.split('-').nth(1)?;
-        (id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))).then_some(id)
     }
 
     /// A CORS preflight: what a browser sends, without a token, before the request proper (Fetch standard §3.2.2).
@@ -63,5 +48,29 @@ impl Request {
     pub(super) fn path(&self) -> String {
         let path = self.target.split(|b| matches!(b, b'?' | b'#')).next().unwrap_or_default();
         String::from_utf8_lossy(path).into_owned()
+    }
+}
+
+/// By which names others know a request: read where it is told of, which most are not.
+pub(super) struct Marks {
+    /// `x-request-id`, where it is printable.
+    pub id: Option<String>,
+    /// W3C `traceparent`, as sent.
+    pub trace: Option<String>,
+}
+
+impl Marks {
+    pub(super) fn read(headers: &dyn RequestHeaders) -> Self {
+        let printable = |name: &str| {
+            let text = String::from_utf8(headers.get(name)?.into_owned()).ok()?;
+            (!text.is_empty() && text.len() <= MAX_ID && text.bytes().all(|b| b.is_ascii_graphic())).then_some(text)
+        };
+        Self { id: printable("x-request-id"), trace: printable("traceparent") }
+    }
+
+    /// The trace id of `traceparent` (W3C Trace Context §3.2.2.3).
+    pub(super) fn trace_id(&self) -> Option<&str> {
+        let id = self.trace.as_deref()?.split('-').nth(1)?;
+        (id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))).then_some(id)
     }
 }

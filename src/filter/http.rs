@@ -1,6 +1,6 @@
 //! One request: callbacks in, effects out.
 
-use super::host::Headers;
+use super::headers::Headers;
 use super::vm::{self, around, is_kong, request_headers};
 use super::{dispatch, ticker};
 use crate::exchange::{self, Answer, Effect, Exchange, Forward, Route};
@@ -47,7 +47,7 @@ impl Http {
             self.exchange = Some(exchange);
             return match effect {
                 Effect::Forward(forward) => {
-                    edit_request(&forward, headers);
+                    self.edit_request(&forward, headers);
                     Carried::Forwarded
                 }
                 Effect::Answer(answer) => {
@@ -57,6 +57,16 @@ impl Http {
                 Effect::Dispatch(_) | Effect::Nothing => Carried::Stopped,
             };
         }
+    }
+
+    fn edit_request(&self, forward: &Forward, headers: &Headers) {
+        headers.edit(&forward.remove, &forward.set);
+        if is_kong() {
+            for (name, value) in self.exchange.iter().flat_map(Exchange::context) {
+                let _ = hostcalls::set_property(vec!["kong", "ctx", "shared", name], Some(value.as_bytes()));
+            }
+        }
+        log_line(forward.audit.as_ref());
     }
 
     /// Envoy deletes the root context that keeps the worker's timer when its route is removed; then the next route that is
@@ -113,16 +123,6 @@ impl Context for Http {
             let _ = hostcalls::resume_http_request();
         }
     }
-}
-
-fn edit_request(forward: &Forward, headers: &Headers) {
-    headers.edit(&forward.remove, &forward.set);
-    if is_kong() {
-        for (name, value) in &forward.context {
-            let _ = hostcalls::set_property(vec!["kong", "ctx", "shared", name], Some(value.as_bytes()));
-        }
-    }
-    log_line(forward.audit.as_ref());
 }
 
 fn send(answer: &Answer) {

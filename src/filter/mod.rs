@@ -4,8 +4,10 @@
 //! own. Quirks of hosts that force its hand are named where they do.
 
 mod dispatch;
+mod headers;
 mod host;
 mod http;
+mod pairs;
 mod root;
 mod ticker;
 mod vm;

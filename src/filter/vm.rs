@@ -1,7 +1,8 @@
 //! What all routes of a worker share: one per VM, made anew whenever a host makes the VM anew.
 
+use super::headers::Headers;
 pub(super) use super::host::now;
-use super::host::{Headers, Host, property};
+use super::host::{Host, property};
 use crate::exchange::Around;
 use crate::worker::Worker;
 use std::cell::Cell;

@@ -3,15 +3,16 @@
 use super::CredentialError;
 use crate::config::Credentials;
 use crate::host::RequestHeaders;
+use std::borrow::Cow;
 
 /// What ends a cookie. Some clients put commas.
 pub(crate) const COOKIE_ENDS: [char; 2] = [';', ','];
 
 /// What stands where a token should, not looked at yet: most are known, and a known one need not be looked at again.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Found(Vec<u8>);
+pub struct Found<'a>(Cow<'a, [u8]>);
 
-impl Found {
+impl Found<'_> {
     /// Its bytes, to be looked for among tokens that were verified.
     pub fn bytes(&self) -> &[u8] {
         &self.0
@@ -23,7 +24,7 @@ impl Found {
     /// [`CredentialError`] for any other character. Hosts that join repeated headers do so with commas, which no token has.
     pub fn token(self) -> Result<String, CredentialError> {
         if self.0.iter().all(|byte| IN_TOKENS.get(usize::from(*byte)) == Some(&true)) {
-            return String::from_utf8(self.0).map_err(|_| CredentialError::Malformed);
+            return String::from_utf8(self.0.into_owned()).map_err(|_| CredentialError::Malformed);
         }
         Err(if self.0.contains(&b',') { CredentialError::Multiple } else { CredentialError::Malformed })
     }
@@ -33,17 +34,17 @@ impl Found {
 ///
 /// # Errors
 /// [`CredentialError`] when there are several, or one that is not of the form that the route takes.
-pub fn find_credential(config: &Credentials, headers: &dyn RequestHeaders) -> Result<Option<Found>, CredentialError> {
-    let value = headers.get(&config.header);
+pub fn find_credential<'a>(
+    config: &Credentials,
+    headers: &'a dyn RequestHeaders,
+) -> Result<Option<Found<'a>>, CredentialError> {
+    let value = || headers.get(&config.header);
     // Hosts that join repeated headers do so with commas, which no token has.
-    let is_joined = || value.as_ref().is_some_and(|value| value.contains(&b','));
+    let is_joined = || value().is_some_and(|value| value.contains(&b','));
     let fault = |error| if is_joined() { CredentialError::Multiple } else { error };
-    let in_header = value.as_ref().map(|value| in_header(config, value)).transpose().map_err(fault)?;
-    if in_header.is_some() && is_repeated(headers, &config.header) {
-        return Err(CredentialError::Multiple);
-    }
+    let in_header = value().map(|value| part(value, |value| in_header(config, value))).transpose().map_err(fault)?;
     let in_cookie = match &config.cookie {
-        Some(name) => in_cookie(name, headers.get("cookie").unwrap_or_default())?,
+        Some(name) => in_cookie(name, &headers.get("cookie").unwrap_or_default())?.map(Cow::Owned),
         None => None,
     };
     let token = match (in_header, in_cookie) {
@@ -69,24 +70,26 @@ static IN_TOKENS: [bool; 256] = {
     table
 };
 
-/// A host that reads only the first of several headers still lists them all, if it lists any.
-fn is_repeated(headers: &dyn RequestHeaders, name: &str) -> bool {
-    let names = headers.names().unwrap_or_default();
-    names.iter().filter(|known| known.eq_ignore_ascii_case(name)).nth(1).is_some()
+/// A part of a value, where it is borrowed without a copy.
+fn part<'a, E>(value: Cow<'a, [u8]>, of: impl Fn(&[u8]) -> Result<&[u8], E>) -> Result<Cow<'a, [u8]>, E> {
+    Ok(match value {
+        Cow::Borrowed(value) => Cow::Borrowed(of(value)?),
+        Cow::Owned(value) => Cow::Owned(of(&value)?.to_owned()),
+    })
 }
 
-fn in_header(config: &Credentials, value: &[u8]) -> Result<Vec<u8>, CredentialError> {
+fn in_header<'a>(config: &Credentials, value: &'a [u8]) -> Result<&'a [u8], CredentialError> {
     let value = value.trim_ascii();
-    let Some(scheme) = &config.scheme else { return Ok(value.to_owned()) };
+    let Some(scheme) = &config.scheme else { return Ok(value) };
     let (found, token) = value.split_at_checked(scheme.len()).ok_or(CredentialError::Malformed)?;
     match token.split_first() {
-        Some((b' ', token)) if found.eq_ignore_ascii_case(scheme.as_bytes()) => Ok(token.trim_ascii().to_owned()),
+        Some((b' ', token)) if found.eq_ignore_ascii_case(scheme.as_bytes()) => Ok(token.trim_ascii()),
         _ => Err(CredentialError::Malformed),
     }
 }
 
 /// The value of the one cookie of this name (RFC 6265 §4.2.1); some clients put it in quotes.
-fn in_cookie(name: &str, cookies: Vec<u8>) -> Result<Option<Vec<u8>>, CredentialError> {
+fn in_cookie(name: &str, cookies: &[u8]) -> Result<Option<Vec<u8>>, CredentialError> {
     let mut found = None;
     for pair in cookies.split(|b| COOKIE_ENDS.contains(&char::from(*b))) {
         let mut parts = pair.trim_ascii().splitn(2, |b| *b == b'=');
@@ -105,16 +108,17 @@ fn in_cookie(name: &str, cookies: Vec<u8>) -> Result<Option<Vec<u8>>, Credential
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::{Names, joined};
 
     struct Sent(Vec<(&'static str, &'static [u8])>);
 
     impl RequestHeaders for Sent {
-        fn get(&self, name: &str) -> Option<Vec<u8>> {
-            self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_vec())
+        fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+            joined(name, self.0.iter().filter(|(known, _)| *known == name).map(|(_, value)| *value))
         }
 
-        fn names(&self) -> Option<std::rc::Rc<[String]>> {
-            Some(self.0.iter().map(|(name, _)| (*name).to_owned()).collect())
+        fn names(&self) -> Option<Names<'_>> {
+            Some(Box::new(self.0.iter().map(|(name, _)| name.as_bytes())))
         }
     }
 

@@ -5,7 +5,8 @@ use super::slots::{self, Place};
 use super::{StoreFault, key};
 use crate::config::Window;
 use crate::host::{SharedData, UnixMillis, WriteError};
-use crate::record::seal;
+use crate::record::seal_with;
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// Rounds of a compare-and-swap loop before other workers are taken to have won for good.
@@ -15,9 +16,9 @@ pub(super) const ROUNDS: usize = 32;
 pub(super) struct Account<'a> {
     pub store: &'a dyn SharedData,
     pub zone: &'a str,
-    pub key: String,
+    pub key: Cow<'a, str>,
     pub policy: &'a Rc<str>,
-    pub windows: Vec<Window>,
+    pub windows: &'a [Window],
     pub cost: u32,
     pub now: UnixMillis,
     /// Whether the cluster's engine has to be told of what is charged.
@@ -26,7 +27,7 @@ pub(super) struct Account<'a> {
 
 /// A record as it was read.
 pub(super) struct Read {
-    pub place: Place,
+    pub place: Place<Ledger>,
     pub ledger: Ledger,
 }
 
@@ -44,9 +45,9 @@ impl Account<'_> {
     /// Reads the record, or the place where it will be. A place of another quota record that no longer counts is free.
     pub(super) fn read(&self) -> Result<Read, StoreFault> {
         let is_free = |key: &str, record: &[u8]| key::is_quota_of(self.zone, key) && Ledger::is_idle(record, self.now);
-        let place = slots::find(self.store, &self.key, &Ledger::is_known, &is_free)?;
-        let record = place.held.as_deref().and_then(|record| Ledger::read(record, &self.windows, self.now));
-        let ledger = record.unwrap_or_else(|| Ledger::begin(&self.windows, self.now));
+        let read = |record: &[u8]| Ledger::read(record, self.windows, self.now);
+        let mut place = slots::find(self.store, &self.key, read, is_free)?;
+        let ledger = place.held.take().unwrap_or_else(|| Ledger::begin(self.windows, self.now));
         Ok(Read { place, ledger })
     }
 
@@ -108,7 +109,9 @@ impl Account<'_> {
         if self.owes { self.cost } else { 0 }
     }
 
-    pub(super) fn write(&self, place: &Place, ledger: &Ledger) -> Result<(), WriteError> {
-        self.store.set(&place.at, &seal(&place.at, &ledger.write()), place.expect)
+    pub(super) fn write(&self, place: &Place<Ledger>, ledger: &Ledger) -> Result<(), WriteError> {
+        let at = place.at(&self.key);
+        let record = seal_with(&at, ledger.size(), |record| ledger.write(record));
+        self.store.set(&at, &record, place.expect)
     }
 }

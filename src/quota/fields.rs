@@ -11,15 +11,17 @@ pub fn headers(states: &[WindowState], x_ratelimit: bool) -> Vec<(&'static str, 
     let mut number = itoa::Buffer::new();
     let (mut policies, mut rest) = (String::with_capacity(48 * states.len()), String::with_capacity(48 * states.len()));
     for (nth, state) in states.iter().enumerate() {
-        let items = [
-            (&mut policies, [";q=", ";w="], [u64::from(state.window.limit), state.window.length.as_secs()]),
-            (&mut rest, [";r=", ";t="], [state.remaining.into(), state.reset_seconds.into()]),
+        let begin = policies.len();
+        policies.push_str(if begin == 0 { "\"" } else { ", \"" });
+        push_name(&mut policies, nth, states);
+        policies.push('"');
+        rest.push_str(policies.get(begin..).unwrap_or_default());
+        let parameters = [
+            (&mut policies, [(";q=", u64::from(state.window.limit)), (";w=", state.window.length.as_secs())]),
+            (&mut rest, [(";r=", state.remaining.into()), (";t=", state.reset_seconds.into())]),
         ];
-        for (list, parameters, values) in items {
-            list.push_str(if list.is_empty() { "\"" } else { ", \"" });
-            push_name(list, nth, states);
-            list.push('"');
-            for (parameter, value) in parameters.iter().zip(values) {
+        for (list, parameters) in parameters {
+            for (parameter, value) in parameters {
                 list.push_str(parameter);
                 list.push_str(number.format(value));
             }

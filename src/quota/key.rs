@@ -106,12 +106,13 @@ impl KeySecret {
     fn obtain_or(store: &dyn SharedData, zone: &str, known: Option<Self>) -> Result<Self, StoreFault> {
         let key = format!("{zone}/secret");
         for _ in 0..super::account::ROUNDS {
-            let place = slots::find(store, &key, &|secret| secret.len() == 32, &|_, _| false)?;
-            if let Some(secret) = place.held.as_deref().and_then(|secret| secret.try_into().ok()) {
-                return Ok(Self(secret));
+            let place = slots::find(store, &key, |secret| secret.try_into().ok().map(Self), |_, _| false)?;
+            if let Some(secret) = place.held {
+                return Ok(secret);
             }
             let secret = known.map_or_else(Self::random, Ok)?;
-            if store.set(&place.at, &seal(&place.at, &secret.0), place.expect) == Err(WriteError::Failed) {
+            let at = place.at(&key);
+            if store.set(&at, &seal(&at, &secret.0), place.expect) == Err(WriteError::Failed) {
                 return Err(StoreFault::Unavailable);
             }
             // Read back what is there now: another worker may have been first.
@@ -172,23 +173,26 @@ impl KeySecrets {
 }
 
 /// The key of a policy's record for a subject.
+///
+/// # Errors
+/// Those of `secret`, which is asked for only where it is needed.
 pub(super) fn key(
     zone: &str,
     entity: &EntityRef,
     policy: &QuotaPolicy,
     subject: &Subject<'_>,
-    secret: Option<&KeySecret>,
-) -> String {
+    secret: &impl Fn() -> Result<KeySecret, StoreFault>,
+) -> Result<String, StoreFault> {
     let hash;
-    let who = match (subject, secret) {
-        (Subject::Entity(entity), _) => entity.as_str(),
-        (Subject::Hashed(parts), Some(secret)) => {
-            hash = secret.hash(*parts);
+    let who = match subject {
+        Subject::Entity(entity) => entity.as_str(),
+        Subject::Hashed(parts) => {
+            hash = secret()?.hash(*parts);
             &hash
         }
-        (Subject::Hashed(_), None) | (Subject::Anonymous, _) => "anonymous",
+        Subject::Anonymous => "anonymous",
     };
-    [zone, "/q:", entity.as_str(), ":", &policy.name, ":", policy.per.name(), ":", who].concat()
+    Ok([zone, "/q:", entity.as_str(), ":", &policy.name, ":", policy.per.name(), ":", who].concat())
 }
 
 /// Whether a key is that of a quota record in the zone.
@@ -231,7 +235,7 @@ mod tests {
             tiers: BTreeMap::new(),
             cost: BTreeMap::new(),
         };
-        key("zone", &api, &policy, &subjects.subject(per), Some(&KeySecret([7; 32])))
+        key("zone", &api, &policy, &subjects.subject(per), &|| Ok(KeySecret([7; 32]))).unwrap()
     }
 
     #[test]

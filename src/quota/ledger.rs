@@ -73,20 +73,19 @@ impl Ledger {
         Some(Self { generation, owed, synced, asked, windows: windows_in_force, others, is_moved })
     }
 
-    /// Whether a record is of this version.
-    pub(super) fn is_known(record: &[u8]) -> bool {
-        record.first() == Some(&VERSION) && record.len().checked_sub(HEADER).is_some_and(|rest| rest % ENTRY == 0)
-    }
-
     /// Whether nothing in a record counts any more at `now`.
     pub(super) fn is_idle(record: &[u8], now: UnixMillis) -> bool {
         let is_idle = |(window, counts): &(Window, Counts)| counts.at(*window, now).is_idle();
         entries(record).is_some_and(|(_, stored)| stored.iter().all(is_idle))
     }
 
-    /// The record.
-    pub(super) fn write(&self) -> Vec<u8> {
-        let mut record = Vec::with_capacity(HEADER + (self.windows.len() + self.others.len()) * ENTRY);
+    /// Size of its record in bytes.
+    pub(super) fn size(&self) -> usize {
+        HEADER + (self.windows.len() + self.others.len()) * ENTRY
+    }
+
+    /// Writes the record behind what is there.
+    pub(super) fn write(&self, record: &mut Vec<u8>) {
         record.push(VERSION);
         record.extend_from_slice(&self.generation.to_be_bytes());
         record.extend_from_slice(&self.owed.to_be_bytes());
@@ -98,7 +97,6 @@ impl Ledger {
             record.extend_from_slice(&counts.previous.to_be_bytes());
             record.extend_from_slice(&counts.current.to_be_bytes());
         }
-        record
     }
 
     /// Whether every window has room for `cost`. What costs nothing always has.
@@ -207,23 +205,30 @@ mod tests {
         Window { limit, length: Duration::from_secs(seconds) }
     }
 
+    fn record(ledger: &Ledger) -> Vec<u8> {
+        let mut record = Vec::new();
+        ledger.write(&mut record);
+        assert_eq!(record.len(), ledger.size());
+        record
+    }
+
     #[test]
     fn counts_survive_a_change_of_limits_and_new_windows_begin_at_zero() {
         let old = Ledger::begin(&[window(5, 60)], NOW).charged(3);
-        let new = Ledger::read(&old.write(), &[window(100, 3600), window(9, 60)], NOW).unwrap();
+        let new = Ledger::read(&record(&old), &[window(100, 3600), window(9, 60)], NOW).unwrap();
         assert_eq!((new.windows[0].1.current, new.windows[1].1.current), (0, 3));
-        assert_eq!((new.generation, new.write().len()), (old.generation, HEADER + 2 * ENTRY));
+        assert_eq!((new.generation, record(&new).len()), (old.generation, HEADER + 2 * ENTRY));
     }
 
     #[test]
     fn a_window_of_another_route_is_kept_while_it_counts() {
         let both = Ledger::begin(&[window(5, 60), window(9, 3600)], NOW).charged(3);
-        let short = Ledger::read(&both.write(), &[window(5, 60)], NOW).unwrap().charged(1);
-        let both = Ledger::read(&short.write(), &[window(5, 60), window(9, 3600)], NOW).unwrap();
+        let short = Ledger::read(&record(&both), &[window(5, 60)], NOW).unwrap().charged(1);
+        let both = Ledger::read(&record(&short), &[window(5, 60), window(9, 3600)], NOW).unwrap();
         assert_eq!((both.windows[0].1.current, both.windows[1].1.current), (4, 3));
         let later = NOW.after(Duration::from_secs(7200));
-        let short = Ledger::read(&short.write(), &[window(5, 60)], later).unwrap();
-        assert_eq!(short.write().len(), HEADER + ENTRY, "what no longer counts goes");
+        let short = Ledger::read(&record(&short), &[window(5, 60)], later).unwrap();
+        assert_eq!(record(&short).len(), HEADER + ENTRY, "what no longer counts goes");
     }
 
     #[test]
@@ -231,15 +236,15 @@ mod tests {
         let many: Vec<_> = (1..=12).map(|minutes| window(9, minutes * 60)).collect();
         let charged = Ledger::begin(&many, NOW).charged(1);
         let own = [window(9, 7)];
-        let read = Ledger::read(&charged.write(), &own, NOW).unwrap();
-        assert_eq!(read.write().len(), HEADER + (1 + MAX_OTHERS) * ENTRY);
+        let read = Ledger::read(&record(&charged), &own, NOW).unwrap();
+        assert_eq!(record(&read).len(), HEADER + (1 + MAX_OTHERS) * ENTRY);
         assert_eq!(read.refunded(&charged, 1), None);
     }
 
     #[test]
     fn a_refund_is_for_the_record_that_was_charged() {
         let charged = Ledger::begin(&[window(5, 60)], NOW).charged(2);
-        let read = Ledger::read(&charged.clone().charged(1).write(), &[window(5, 60)], NOW).unwrap();
+        let read = Ledger::read(&record(&charged.clone().charged(1)), &[window(5, 60)], NOW).unwrap();
         assert_eq!(read.refunded(&charged, 2).unwrap().windows[0].1.current, 1);
         let made_again = Ledger::begin(&[window(5, 60)], NOW).charged(1);
         assert_eq!(made_again.refunded(&charged, 2), None);
@@ -247,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_record_is_idle_when_all_its_windows_are() {
-        let record = Ledger::begin(&[window(5, 60), window(5, 600)], NOW).charged(1).write();
+        let record = record(&Ledger::begin(&[window(5, 60), window(5, 600)], NOW).charged(1));
         let idle = |seconds| Ledger::is_idle(&record, NOW.after(Duration::from_secs(seconds)));
         assert_eq!((idle(0), idle(600), idle(1199), idle(1200)), (false, false, false, true));
         assert!(!Ledger::is_idle(b"what is this", NOW), "what is not understood is in use");
@@ -258,7 +263,7 @@ mod tests {
         fn a_record_reads_back(lengths in proptest::collection::btree_set(1..2_678_400u64, 1..9), cost in 0..1000u32) {
             let windows: Vec<_> = lengths.into_iter().map(|seconds| window(7, seconds)).collect();
             let ledger = Ledger::begin(&windows, NOW).charged(cost);
-            prop_assert_eq!(Ledger::read(&ledger.write(), &windows, NOW), Some(ledger));
+            prop_assert_eq!(Ledger::read(&record(&ledger), &windows, NOW), Some(ledger));
         }
 
         #[test]
@@ -268,9 +273,11 @@ mod tests {
                 *version = VERSION;
             }
             let read = Ledger::read(&bytes, &[window(5, 60)], UnixMillis(now));
-            prop_assert_eq!(read.is_some(), Ledger::is_known(&bytes));
+            let entries = bytes.len().checked_sub(HEADER);
+            let is_whole = entries.is_some_and(|rest| rest.is_multiple_of(ENTRY));
+            prop_assert_eq!(read.is_some(), is_whole);
             if let Some(ledger) = read {
-                let _ = (ledger.fits(UnixMillis(now), 1), ledger.charged(u32::MAX).write());
+                let _ = (ledger.fits(UnixMillis(now), 1), record(&ledger.charged(u32::MAX)));
             }
         }
     }

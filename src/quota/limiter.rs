@@ -12,12 +12,13 @@
 //! forgotten, and counts from zero.
 
 use super::account::{Account, Outcome, Read};
-use super::key::{KeySecret, Subject, Subjects, key};
+use super::key::{KeySecret, Subjects, key};
 use super::ledger::Ledger;
 use super::window::Counts;
 use super::{Charge, StoreFault, WindowState};
 use crate::config::{QuotaPolicy, Quotas, Window};
 use crate::host::{SharedData, UnixMillis};
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// Charges a request to all policies, or to none.
@@ -28,7 +29,7 @@ pub fn charge(
     subjects: &Subjects<'_>,
     method: &str,
     now: UnixMillis,
-    secret: impl FnOnce() -> Result<KeySecret, StoreFault>,
+    secret: impl Fn() -> Result<KeySecret, StoreFault>,
 ) -> Charge {
     match accounts(store, quotas, zone, subjects, method, now, secret) {
         Ok(accounts) => charge_all(&accounts),
@@ -43,22 +44,21 @@ fn accounts<'a>(
     subjects: &Subjects<'_>,
     method: &str,
     now: UnixMillis,
-    secret: impl FnOnce() -> Result<KeySecret, StoreFault>,
+    secret: impl Fn() -> Result<KeySecret, StoreFault>,
 ) -> Result<Vec<Account<'a>>, StoreFault> {
-    let named: Vec<_> = quotas.policies.iter().map(|policy| (policy, subjects.subject(policy.per))).collect();
-    let is_hashed = named.iter().any(|(_, subject)| matches!(subject, Subject::Hashed(_)));
-    let secret = is_hashed.then(secret).transpose()?;
-    let account = |(policy, subject): &(&'a QuotaPolicy, Subject<'_>)| Account {
-        store,
-        zone,
-        key: key(zone, subjects.entity, policy, subject, secret.as_ref()),
-        policy: &policy.name,
-        windows: subjects.windows(policy).to_vec(),
-        cost: policy.cost_of(method),
-        now,
-        owes: false,
+    let account = |policy: &'a QuotaPolicy| {
+        Ok(Account {
+            store,
+            zone,
+            key: Cow::Owned(key(zone, subjects.entity, policy, &subjects.subject(policy.per), &secret)?),
+            policy: &policy.name,
+            windows: subjects.windows(policy),
+            cost: policy.cost_of(method),
+            now,
+            owes: false,
+        })
     };
-    Ok(named.iter().map(account).collect())
+    quotas.policies.iter().map(account).collect()
 }
 
 /// Charges all accounts or none.

@@ -7,69 +7,83 @@
 use super::StoreFault;
 use crate::host::{Expect, SharedData};
 use crate::record::{Opened, READS, open};
+use std::borrow::Cow;
 
 /// Places of a key.
 const SLOTS: usize = 4;
 
 /// A key's value, or where to put it.
 #[derive(Debug)]
-pub(super) struct Place {
-    /// The key to write under.
-    pub at: String,
-    /// What must still hold then.
+pub(super) struct Place<T> {
+    slot: usize,
+    /// What must still hold when it is written.
     pub expect: Expect,
-    /// The value's payload; `None` when it is yet to be made, or torn.
-    pub held: Option<Vec<u8>>,
+    /// The value; `None` when it is yet to be made, or torn.
+    pub held: Option<T>,
     /// Whether something is there that came out torn each time: the value may well be in it. Its version is older than its
     /// bytes, so that a write loses and the value is read again; only what is damaged for good is written over.
     pub is_torn: bool,
 }
 
-/// Finds the value of `key`. `is_known` tells whether a payload can be read; another version's is left where it is. `is_free`
+impl<T> Place<T> {
+    /// The key to write under, for the `key` that was looked for.
+    pub(super) fn at<'k>(&self, key: &'k str) -> Cow<'k, str> {
+        at(key, self.slot)
+    }
+}
+
+fn at(key: &str, slot: usize) -> Cow<'_, str> {
+    if slot == 0 { Cow::Borrowed(key) } else { Cow::Owned(format!("{key}#{slot}")) }
+}
+
+/// Finds the value of `key`. `read` makes it of a payload; another version's, which it cannot read, is left where it is. `is_free`
 /// tells whether the value of another key may be written over.
 ///
 /// # Errors
 /// [`StoreFault::Unavailable`] when the host fails, [`StoreFault::Collision`] when others hold all places.
-pub(super) fn find(
+pub(super) fn find<T>(
     store: &dyn SharedData,
     key: &str,
-    is_known: &dyn Fn(&[u8]) -> bool,
-    is_free: &dyn Fn(&str, &[u8]) -> bool,
-) -> Result<Place, StoreFault> {
-    let mut place = look(store, key, is_known, is_free)?;
+    read: impl Fn(&[u8]) -> Option<T>,
+    is_free: impl Fn(&str, &[u8]) -> bool,
+) -> Result<Place<T>, StoreFault> {
+    let mut place = look(store, key, &read, &is_free)?;
     for _ in 1..READS {
         if place.is_torn {
-            place = look(store, key, is_known, is_free)?;
+            place = look(store, key, &read, &is_free)?;
         }
     }
     Ok(place)
 }
 
-fn look(
+fn look<T>(
     store: &dyn SharedData,
     key: &str,
-    is_known: &dyn Fn(&[u8]) -> bool,
-    is_free: &dyn Fn(&str, &[u8]) -> bool,
-) -> Result<Place, StoreFault> {
+    read: &impl Fn(&[u8]) -> Option<T>,
+    is_free: &impl Fn(&str, &[u8]) -> bool,
+) -> Result<Place<T>, StoreFault> {
     let (mut torn, mut free) = (None, None);
     for slot in 0..SLOTS {
-        let at = if slot == 0 { key.to_owned() } else { format!("{key}#{slot}") };
+        let at = at(key, slot);
+        let empty = |expect| Place { slot, expect, held: None, is_torn: false };
         let Some(stored) = store.get(&at).map_err(|_| StoreFault::Unavailable)? else {
-            free.get_or_insert(Place { at, expect: Expect::Absent, held: None, is_torn: false });
+            free.get_or_insert(empty(Expect::Absent));
             continue;
         };
         let expect = Expect::Version(stored.version);
         match open(&at, &stored.bytes) {
-            Opened::Payload(payload) if is_known(payload) => {
-                return Ok(Place { at, expect, held: Some(payload.to_vec()), is_torn: false });
+            Opened::Payload(payload) => {
+                if let Some(held) = read(payload) {
+                    return Ok(Place { held: Some(held), ..empty(expect) });
+                }
             }
             Opened::OtherKey { key, payload } if is_free(key, payload) => {
-                free.get_or_insert(Place { at, expect, held: None, is_torn: false });
+                free.get_or_insert(empty(expect));
             }
             Opened::Torn => {
-                torn.get_or_insert(Place { at, expect, held: None, is_torn: true });
+                torn.get_or_insert(Place { is_torn: true, ..empty(expect) });
             }
-            Opened::Payload(_) | Opened::OtherKey { .. } | Opened::Foreign => {}
+            Opened::OtherKey { .. } | Opened::Foreign => {}
         }
     }
     torn.or(free).ok_or(StoreFault::Collision)

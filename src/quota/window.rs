@@ -23,7 +23,7 @@
 //! used in it, so that nothing is given back, and nobody waits until the wrong time has come.
 
 use crate::config::Window;
-use crate::host::UnixMillis;
+use crate::host::{UnixMillis, millis};
 
 /// The counts of one window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,8 +65,7 @@ impl Counts {
     pub(super) fn used(self, window: Window, now: UnixMillis) -> u64 {
         let length = length(window);
         let left = length - self.elapsed(window, now);
-        let overlap = (u128::from(self.previous) * u128::from(left)).div_ceil(u128::from(length));
-        u64::from(self.current).saturating_add(u64::try_from(overlap).unwrap_or(u64::MAX))
+        u64::from(self.current).saturating_add(overlap(self.previous, left, length))
     }
 
     /// Whether `cost` fits, for counts that stand at `now`.
@@ -119,6 +118,17 @@ impl Counts {
     }
 }
 
+/// `⌈previous × left / length⌉`. Windows up to 49 days need no more than 64 bits; records may name longer ones.
+fn overlap(previous: u32, left: u64, length: u64) -> u64 {
+    match u64::from(previous).checked_mul(left) {
+        Some(product) => product.div_ceil(length),
+        None => {
+            let overlap = (u128::from(previous) * u128::from(left)).div_ceil(u128::from(length));
+            u64::try_from(overlap).unwrap_or(u64::MAX)
+        }
+    }
+}
+
 /// How far into a span the overlap of `before` has shrunk to `room`.
 fn shrunk(before: u32, room: u32, length: u64) -> u64 {
     if before <= room {
@@ -130,7 +140,7 @@ fn shrunk(before: u32, room: u32, length: u64) -> u64 {
 
 /// Length in milliseconds, never zero.
 fn length(window: Window) -> u64 {
-    u64::try_from(window.length.as_millis()).unwrap_or(u64::MAX).max(1)
+    millis(window.length).max(1)
 }
 
 #[cfg(test)]
@@ -241,6 +251,14 @@ mod tests {
                 let _ = (counts.charged(cost), counts.refunded(span, cost));
             }
         }
+    }
+
+    #[test]
+    fn windows_of_records_may_be_longer_than_64_bits_can_multiply() {
+        let (window, counts) = (window(1, u64::from(u32::MAX)), Counts { span: 5, previous: u32::MAX, current: 1 });
+        let length = length(window);
+        let used = |after| counts.used(window, UnixMillis(5 * length + after));
+        assert_eq!([used(0), used(length / 2), used(length)], [1 << 32, (1 << 31) + 1, 1]);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! W3C Baggage: entity refs for traces, next to whatever others put there.
 
 use crate::config::Tags;
-use crate::entity::EntityRef;
 use crate::identity::Principal;
 use crate::ownership::Callee;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
@@ -65,18 +64,23 @@ impl List {
         self.text.reserve(USUAL_BYTES);
         let user = principal.and_then(|principal| principal.user.as_ref());
         let agent = principal.and_then(|principal| principal.agent.as_deref());
-        let values = [
-            (ENTITY, Some(callee.entity.as_str())),
-            (OWNER, callee.owner().map(EntityRef::as_str)),
-            (USER, user.map(EntityRef::as_str)),
-            (AGENT, agent),
-        ];
-        for (key, value) in values.into_iter().filter_map(|(key, value)| Some((key, value?))) {
-            self.begin();
-            self.text.push_str(key);
-            self.text.push('=');
-            encode(value, &mut self.text);
+        // Refs have no character that would have to be encoded.
+        for (key, entity) in [(ENTITY, Some(&callee.entity)), (OWNER, callee.owner()), (USER, user)] {
+            if let Some(entity) = entity {
+                self.begin_own(key);
+                self.text.push_str(entity.as_str());
+            }
         }
+        if let Some(agent) = agent {
+            self.begin_own(AGENT);
+            encode(agent, &mut self.text);
+        }
+    }
+
+    fn begin_own(&mut self, key: &str) {
+        self.begin();
+        self.text.push_str(key);
+        self.text.push('=');
     }
 }
 

@@ -9,21 +9,27 @@ pub use strip::strip_list;
 pub use value::Value;
 
 use crate::config::{ConsumerHeaders, Credentials, Tags};
+use crate::entity::EntityRef;
 use crate::host::RequestHeaders;
 use crate::identity::{COOKIE_ENDS, Principal};
 use crate::ownership::Callee;
-use crate::policy::{Decision, Outcome};
 use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Longest list of groups in a header, in bytes: upstreams commonly refuse header fields of 8 KB.
 const MAX_GROUPS_BYTES: usize = 4096;
+/// Room for a few groups.
+const USUAL_GROUPS_BYTES: usize = 128;
 /// Longest escaped text of a provider's in a header, in bytes.
 const MAX_TEXT_BYTES: usize = 512;
 
+/// Room for the tags and `baggage`; where Kong's own headers are set too, there are more.
+const USUAL_HEADERS: usize = 6;
+
 /// Headers that the upstream gets.
 pub fn upstream_headers(tags: &Tags, callee: &Callee, principal: Option<&Principal>) -> Vec<(&'static str, Value)> {
-    let mut headers = vec![("x-backstage-entity-ref", Value::from(&callee.entity))];
+    let mut headers = Vec::with_capacity(USUAL_HEADERS);
+    headers.push(("x-backstage-entity-ref", Value::from(&callee.entity)));
     headers.extend(callee.owner().map(|owner| ("x-backstage-owner", owner.into())));
     if let Some(principal) = principal {
         headers.extend(principal.user.as_ref().map(|user| ("x-backstage-user", user.into())));
@@ -61,7 +67,7 @@ fn consumer_headers(principal: Option<&Principal>, headers: &mut Vec<(&'static s
 /// Group refs with commas between them, whole ones only, as many as fit. What a Backstage token says of its user's own
 /// ownership (`ent` holds the user too) is not a group.
 fn groups(principal: &Principal) -> String {
-    let mut list = String::new();
+    let mut list = String::with_capacity(USUAL_GROUPS_BYTES);
     for group in principal.known_groups().iter().filter(|entity| entity.kind() == "group") {
         if list.len() + group.as_str().len() >= MAX_GROUPS_BYTES {
             break;
@@ -75,18 +81,18 @@ fn groups(principal: &Principal) -> String {
 }
 
 /// What `kong.ctx.shared` gets, for log plugins and later Lua code.
-pub fn context(callee: &Callee, principal: Option<&Principal>, decision: &Decision) -> Vec<(&'static str, Value)> {
+pub fn context(
+    callee: &Callee,
+    principal: Option<&Principal>,
+    granted_by: Option<&EntityRef>,
+    decision: &'static str,
+    reason: &'static str,
+) -> Vec<(&'static str, Value)> {
     let mut context = vec![("backstage_entity", Value::from(&callee.entity))];
     context.extend(callee.owner().map(|owner| ("backstage_owner", owner.into())));
     context.extend(principal.and_then(|p| p.user.as_ref()).map(|user| ("backstage_user", user.into())));
-    let (word, reason) = match &decision.outcome {
-        Outcome::Allowed { reason, granted_by } => {
-            context.extend(granted_by.as_ref().map(|group| ("backstage_group", group.into())));
-            ("allow", reason.name())
-        }
-        Outcome::Denied(denial) => ("shadow_deny", denial.name()),
-    };
-    context.push(("backstage_decision", word.into()));
+    context.extend(granted_by.map(|group| ("backstage_group", group.into())));
+    context.push(("backstage_decision", decision.into()));
     context.push(("backstage_reason", reason.into()));
     context
 }

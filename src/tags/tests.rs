@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::PrincipalKind;
 use crate::entity::EntityRef;
-use crate::host::{RequestHeaders, UnixMillis};
+use crate::host::{Names, RequestHeaders, UnixMillis};
 use crate::identity::{Groups, claims::Claims};
 use crate::ownership::Word;
 
@@ -34,11 +34,11 @@ fn principal() -> Principal {
 struct Cookies(&'static str);
 
 impl RequestHeaders for Cookies {
-    fn get(&self, name: &str) -> Option<Vec<u8>> {
-        (name == "cookie" && !self.0.is_empty()).then(|| self.0.into())
+    fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        (name == "cookie" && !self.0.is_empty()).then(|| self.0.as_bytes().into())
     }
 
-    fn names(&self) -> Option<std::rc::Rc<[String]>> {
+    fn names(&self) -> Option<Names<'_>> {
         None
     }
 }

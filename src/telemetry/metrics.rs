@@ -3,7 +3,7 @@
 use super::series::{Label, Registry};
 use crate::catalog::live::{PassResult, Summary};
 use crate::entity::EntityRef;
-use crate::host::{MetricKind, Metrics};
+use crate::host::{MetricKind, Metrics, millis};
 use crate::keyring::FetchResult;
 use crate::quota::StoreFault;
 use std::time::Duration;
@@ -73,11 +73,10 @@ impl Telemetry {
             _ => NONE,
         };
         self.add(host, "responses", &[("entity", text(entity)), ("owner", text(owner)), ("class", class)], 1);
-        let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         if let Some(id) =
             self.registry.series(host, MetricKind::Histogram, "request_duration_ms", &[("entity", text(entity))])
         {
-            host.record(id, took);
+            host.record(id, millis(took));
         }
     }
 

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
 
 /// Series with labels that a worker defines; more of them go into the series `other`. Kong keeps all metrics of a node in
 /// 5 MB, and traps when they are full.
@@ -39,7 +39,7 @@ impl Registry {
         family: &str,
         labels: &[Label<'_>],
     ) -> Option<MetricId> {
-        let hash = self.hasher.hash_one((family, labels));
+        let hash = self.hash(family, labels);
         if let Some(known) = self.known.borrow().get(&hash) {
             return *known;
         }
@@ -52,6 +52,14 @@ impl Registry {
         let id = host.define(kind, &name(family, labels));
         self.known.borrow_mut().insert(hash, id);
         id
+    }
+
+    /// Of the family and the values: a family always has the same labels.
+    fn hash(&self, family: &str, labels: &[Label<'_>]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        family.hash(&mut hasher);
+        labels.iter().for_each(|(_, value)| value.hash(&mut hasher));
+        hasher.finish()
     }
 }
 

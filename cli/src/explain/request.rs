@@ -2,8 +2,8 @@
 
 use super::gateway::Site;
 use anyhow::{Context, bail};
-use backstage_kong::host::{RequestHeaders, joined};
-use std::rc::Rc;
+use backstage_kong::host::{Names, RequestHeaders, joined};
+use std::borrow::Cow;
 
 /// A request.
 #[derive(Debug, Clone, Default)]
@@ -57,19 +57,19 @@ pub(super) struct Seen<'a> {
 }
 
 impl RequestHeaders for Seen<'_> {
-    fn get(&self, name: &str) -> Option<Vec<u8>> {
+    fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         match name {
-            ":method" => return Some(self.request.method.clone().into_bytes()),
-            ":path" => return Some(self.request.target.clone().into_bytes()),
-            ":authority" => return Some(self.request.host.clone().into_bytes()),
+            ":method" => return Some(self.request.method.as_bytes().into()),
+            ":path" => return Some(self.request.target.as_bytes().into()),
+            ":authority" => return Some(self.request.host.as_bytes().into()),
             _ => {}
         }
         let found = self.request.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
         joined(name, found.map(|(_, value)| value.as_slice()))
     }
 
-    fn names(&self) -> Option<Rc<[String]>> {
-        Some(self.request.headers.iter().map(|(name, _)| name.clone()).collect())
+    fn names(&self) -> Option<Names<'_>> {
+        Some(Box::new(self.request.headers.iter().map(|(name, _)| name.as_bytes())))
     }
 
     fn route(&self) -> Option<String> {

@@ -3,7 +3,7 @@
 use super::LiveCatalog;
 use super::page::{Page, Query};
 use crate::catalog::{Builder, Built};
-use crate::host::{SharedData, UnixMillis};
+use crate::host::{SharedData, UnixMillis, millis};
 use crate::http::{Call, Reply};
 use std::fmt;
 use std::rc::Rc;
@@ -175,7 +175,7 @@ impl Pass {
             return Progress::Done(doubt, None);
         }
         let changed = catalog.settle(store, now, begun, index, (entities, groups));
-        let millis = u64::try_from(now.since(begun).as_millis()).unwrap_or(u64::MAX);
+        let millis = millis(now.since(begun));
         Progress::Done(PassResult::Fetched, Some(Summary { entities, groups, pages, millis, changed, faults }))
     }
 }

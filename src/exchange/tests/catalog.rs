@@ -99,11 +99,11 @@ impl Backstage {
 struct Behind(Sent, Option<&'static str>, &'static [&'static str]);
 
 impl RequestHeaders for Behind {
-    fn get(&self, name: &str) -> Option<Vec<u8>> {
+    fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         self.0.get(name)
     }
 
-    fn names(&self) -> Option<Rc<[String]>> {
+    fn names(&self) -> Option<Names<'_>> {
         self.0.names()
     }
 

@@ -9,9 +9,10 @@ mod userinfo;
 
 use super::*;
 use crate::config::Config;
-use crate::host::{MemoryStore, MetricId, MetricKind};
+use crate::host::{MemoryStore, MetricId, MetricKind, Names};
 use crate::jose::testing;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -54,16 +55,16 @@ const CLIENT: &str = ":client";
 struct Sent(Vec<(&'static str, String)>);
 
 impl RequestHeaders for Sent {
-    fn get(&self, name: &str) -> Option<Vec<u8>> {
-        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone().into_bytes())
+    fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_bytes().into())
     }
 
-    fn names(&self) -> Option<std::rc::Rc<[String]>> {
-        Some(self.0.iter().map(|(name, _)| (*name).to_owned()).collect())
+    fn names(&self) -> Option<Names<'_>> {
+        Some(Box::new(self.0.iter().map(|(name, _)| name.as_bytes())))
     }
 
     fn client(&self) -> Option<String> {
-        self.get(CLIENT).and_then(|address| String::from_utf8(address).ok())
+        self.get(CLIENT).and_then(|address| String::from_utf8(address.into_owned()).ok())
     }
 }
 

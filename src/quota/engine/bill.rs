@@ -1,11 +1,12 @@
 //! What a request is charged to, under the keys of the node and of the cluster.
 
-use crate::config::{Quotas, Window};
+use crate::config::{QuotaPolicy, Quotas, Window};
 use crate::digest::digest;
 use crate::host::{SharedData, UnixMillis};
 use crate::quota::account::{Account, Read};
 use crate::quota::key::{KeySecret, Subject, Subjects, key};
 use crate::quota::{Charge, StoreFault, limiter};
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::rc::Rc;
 use std::time::Duration;
@@ -38,19 +39,19 @@ impl Bill {
         zone: &str,
         subjects: &Subjects<'_>,
         method: &str,
-        secret: impl FnOnce() -> Result<KeySecret, StoreFault>,
+        secret: impl Fn() -> Result<KeySecret, StoreFault>,
     ) -> Result<Self, StoreFault> {
-        let named: Vec<_> = quotas.policies.iter().map(|policy| (policy, subjects.subject(policy.per))).collect();
-        let is_hashed = named.iter().any(|(_, subject)| matches!(subject, Subject::Hashed(_)));
-        let secret = is_hashed.then(secret).transpose()?;
-        let line = |(policy, subject): &(&crate::config::QuotaPolicy, Subject<'_>)| Line {
-            policy: policy.name.clone(),
-            key: key(zone, subjects.entity, policy, subject, secret.as_ref()),
-            shared: format!("bk:{{{}}}:{}:{}:{}", subjects.entity, policy.name, policy.per.name(), who(subject)),
-            windows: subjects.windows(policy).to_vec(),
-            units: policy.cost_of(method),
+        let line = |policy: &QuotaPolicy| {
+            let subject = subjects.subject(policy.per);
+            Ok(Line {
+                policy: policy.name.clone(),
+                key: key(zone, subjects.entity, policy, &subject, &secret)?,
+                shared: format!("bk:{{{}}}:{}:{}:{}", subjects.entity, policy.name, policy.per.name(), who(&subject)),
+                windows: subjects.windows(policy).to_vec(),
+                units: policy.cost_of(method),
+            })
         };
-        Ok(Self { zone: zone.to_owned(), lines: named.iter().map(line).collect() })
+        Ok(Self { zone: zone.to_owned(), lines: quotas.policies.iter().map(line).collect::<Result<_, _>>()? })
     }
 
     /// Charges the node's records, and notes what the engine is owed.
@@ -86,9 +87,9 @@ impl Line {
         Account {
             store,
             zone,
-            key: self.key.clone(),
+            key: Cow::Borrowed(&self.key),
             policy: &self.policy,
-            windows: self.windows.clone(),
+            windows: &self.windows,
             cost: self.units,
             now,
             owes: true,
