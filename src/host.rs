@@ -111,11 +111,12 @@ pub type Names<'a> = Box<dyn Iterator<Item = &'a [u8]> + 'a>;
 
 /// The headers of a request, read by name.
 pub trait RequestHeaders {
-    /// The value under a lower-case name: of a repeated header all values [`joined`], but from Kong the first one.
+    /// The value under a lower-case name: of a repeated header all values [`joined`], and the first one where they cannot be
+    /// listed.
     fn get(&self, name: &str) -> Option<Cow<'_, [u8]>>;
 
-    /// The name of every header line, repeats included, where listing them is safe. Kong's host mis-sizes its buffer past
-    /// 100 headers, so there it is `None` and callers must go by name.
+    /// The name of every header line, repeats included; `None` where the host cannot list them safely (Kong's, where there are
+    /// very many), and callers must go by name.
     fn names(&self) -> Option<Names<'_>>;
 
     /// The name of the route that the host has chosen, where it tells.

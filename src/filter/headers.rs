@@ -10,23 +10,29 @@ use serde::Deserialize;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-/// The headers of the request at hand. Envoy gives them all in one call, and their names are needed to tell which to remove.
+/// Most headers of a request that Kong can list: a hundred, four of which it adds itself (`:method` and others). Its buffer for
+/// more has the wrong size, and a client chooses how many it sends.
+const KONG_LISTS: usize = 100 - 4;
+
+/// The headers of the request at hand, all in one call where that is safe: their names are needed to tell which to remove.
 pub(super) struct Headers {
-    /// Whether the host is Kong, which mis-sizes its buffer for lists of more than 100 headers, and whose `:path` nginx has
-    /// decoded and normalised already: `/a%2F..%2Fb` would read as `/b`.
+    /// Whether the host is Kong, whose `:path` nginx has decoded and normalised already: `/a%2F..%2Fb` would read as `/b`.
     is_kong: bool,
+    /// How many there are, by the host's count. Kong's does not have what it adds.
+    count: usize,
     all: OnceCell<Option<Pairs>>,
     /// The route's name: a catalog and an audit line both ask, and it is a dear property.
     route: OnceCell<Option<String>>,
 }
 
 impl Headers {
-    pub(super) fn new(is_kong: bool) -> Self {
-        Self { is_kong, all: OnceCell::new(), route: OnceCell::new() }
+    pub(super) fn new(is_kong: bool, count: usize) -> Self {
+        Self { is_kong, count, all: OnceCell::new(), route: OnceCell::new() }
     }
 
     fn all(&self) -> Option<&Pairs> {
-        self.all.get_or_init(|| if self.is_kong { None } else { Pairs::of_request() }).as_ref()
+        let is_safe = !self.is_kong || self.count <= KONG_LISTS;
+        self.all.get_or_init(|| if is_safe { Pairs::of_request() } else { None }).as_ref()
     }
 
     /// Removes headers and sets others. Envoy would take them all in one call too, but to build its map anew costs it more

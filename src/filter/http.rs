@@ -14,6 +14,8 @@ pub(super) struct Http {
     root: u32,
     route: Option<Rc<Route>>,
     exchange: Option<Exchange>,
+    /// How many headers the request came with, by the host's count.
+    headers: usize,
     /// Longest body of the answer that the exchange waits for.
     limit: usize,
     status: Option<u16>,
@@ -29,7 +31,7 @@ enum Carried {
 
 impl Http {
     pub(super) fn new(root: u32, route: Option<Rc<Route>>) -> Self {
-        Self { root, route, exchange: None, limit: 0, status: None }
+        Self { root, route, exchange: None, headers: 0, limit: 0, status: None }
     }
 
     fn carry_out(&mut self, mut step: (Exchange, Effect), headers: &Headers) -> Carried {
@@ -82,9 +84,10 @@ impl Http {
 }
 
 impl HttpContext for Http {
-    fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+    fn on_http_request_headers(&mut self, headers: usize, _end_of_stream: bool) -> Action {
         self.keep_timer();
-        let headers = request_headers();
+        self.headers = headers;
+        let headers = request_headers(headers);
         let begun = around(|around| match &self.route {
             Some(route) => exchange::begin(route, around, &headers),
             None => exchange::refuse_misconfigured(around, &headers),
@@ -116,7 +119,7 @@ impl Context for Http {
     fn on_http_call_response(&mut self, _token: u32, headers: usize, body_size: usize, _trailers: usize) {
         let Some(exchange) = self.exchange.take() else { return };
         let reply = dispatch::reply(headers, body_size, self.limit);
-        let headers = request_headers();
+        let headers = request_headers(self.headers);
         let settled = around(|around| exchange.answered(around, &headers, reply.as_ref()));
         if let Carried::Forwarded = self.carry_out(settled, &headers) {
             // Kong goes on by itself after a failed dispatch and does not mind being told.

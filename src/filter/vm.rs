@@ -30,9 +30,9 @@ pub(super) fn is_kong() -> bool {
     })
 }
 
-/// The headers of the request at hand.
-pub(super) fn request_headers() -> Headers {
-    Headers::new(is_kong())
+/// The headers of the request at hand, of which the host has counted so many.
+pub(super) fn request_headers(count: usize) -> Headers {
+    Headers::new(is_kong(), count)
 }
 
 /// Runs `event` with the worker, the host and the time.

@@ -36,16 +36,46 @@ fn a_bad_configuration_takes_its_own_route_down_says_why_and_comes_back_on_reloa
 #[test]
 #[ignore = "needs the release wasm; make test runs it"]
 fn cookies_of_several_lines_go_on_as_one_without_the_token() {
-    let node = node(Profile::Envoy);
-    let mut worker = start(&node, &[("payments", config(json!({"credentials": {"cookie": "session"}})))]);
     let token = token(json!({"groups": ["payments"]}));
-    for lines in [["theme=dark", "session=", "lang=en"], ["session=", "theme=dark", "lang=en"]] {
-        let with_token = |line: &str| if line == "session=" { format!("{line}{token}") } else { line.to_owned() };
-        let request = RequestHead::get("/payments");
-        let request = lines.iter().fold(request, |request, line| request.header("cookie", with_token(line)));
-        let upstream = send(&mut worker, request).upstream.unwrap();
-        let cookies: Vec<_> = upstream.headers.iter().filter(|(name, _)| name == "cookie").collect();
-        assert_eq!(cookies, [&("cookie".to_owned(), b"theme=dark; lang=en".to_vec())], "{lines:?}");
+    for profile in PROFILES {
+        let node = node(profile);
+        let mut worker = start(&node, &[("payments", config(json!({"credentials": {"cookie": "session"}})))]);
+        for lines in [["theme=dark", "session=", "lang=en"], ["session=", "theme=dark", "lang=en"]] {
+            let with_token = |line: &str| if line == "session=" { format!("{line}{token}") } else { line.to_owned() };
+            let request = RequestHead::get("/payments");
+            let request = lines.iter().fold(request, |request, line| request.header("cookie", with_token(line)));
+            let upstream = send(&mut worker, request).upstream.unwrap();
+            let cookies: Vec<_> = upstream.headers.iter().filter(|(name, _)| name == "cookie").collect();
+            assert_eq!(cookies, [&("cookie".to_owned(), b"theme=dark; lang=en".to_vec())], "{profile:?} {lines:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs the release wasm; make test runs it"]
+fn kong_is_asked_for_a_list_of_headers_only_where_it_can_give_one() {
+    let node = node(Profile::Kong);
+    let mut worker = start(&node, &[("payments", config(json!({})))]);
+    let request = get(&token(json!({"groups": ["payments"]}))).header("x_backstage-User", "user:default/root");
+    send(&mut worker, request.clone());
+    // With `host`.
+    for count in [10, 95, 96, 97, 98, 150] {
+        let request = (request.headers.len() + 1..count)
+            .fold(request.clone(), |request, n| request.header(format!("x-{n}"), "v"));
+        let outcome = send(&mut worker, request);
+        let called = |name: &str| outcome.report.host_calls.get(name).copied().unwrap_or(0);
+        let lists = u32::from(count <= 96);
+        assert_eq!((outcome.status, called("proxy_get_header_map_pairs")), (200, lists), "{count} headers");
+        assert_eq!(called("proxy_remove_header_map_value") < 10, lists == 1, "{count} headers");
+        let upstream = outcome.upstream.unwrap();
+        let users =
+            upstream.headers.iter().filter(|(name, _)| name.replace('_', "-").eq_ignore_ascii_case("x-backstage-user"));
+        assert_eq!(
+            users.map(|(_, value)| value.as_slice()).collect::<Vec<_>>(),
+            [b"user:default/ada"],
+            "{count} headers"
+        );
+        assert!(!worker.take_logs().iter().any(|line| format!("{line:?}").contains("truncated")), "{count} headers");
     }
 }
 
