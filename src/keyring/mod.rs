@@ -136,8 +136,12 @@ impl RemoteKeySet {
 
     fn serving(&self, now: UnixMillis) -> Option<Rc<KeySet>> {
         let state = self.state.borrow();
-        let limit = self.remote.fetch.max_age.saturating_add(self.remote.fetch.stale);
-        state.keys.clone().filter(|_| state.held.record.age(now) <= limit)
+        state.keys.clone().filter(|_| state.held.record.age(now) <= self.limit())
+    }
+
+    /// The age to which a set serves.
+    fn limit(&self) -> Duration {
+        self.remote.fetch.max_age.saturating_add(self.remote.fetch.stale)
     }
 
     /// Age of the set that serves, for metrics; `None` before the first fetch.
@@ -335,10 +339,13 @@ impl RemoteKeySet {
                 let refresh_at = schedule::refresh_at(fetch, &self.key, now, news.cache_control.as_deref());
                 held.record.succeed(now, news, refresh_at);
             }
-            Err(fault) => held.record.fail(*fault, |failures, serves| {
-                let failures = if *fault == FetchResult::Empty { 1 } else { failures };
-                schedule::retry_at(fetch, &self.key, now, failures, serves)
-            }),
+            Err(fault) => {
+                let serves = self.limit().saturating_sub(held.record.age(now));
+                held.record.fail(*fault, |failures| {
+                    let failures = if *fault == FetchResult::Empty { 1 } else { failures };
+                    schedule::retry_at(fetch, &self.key, now, failures, serves)
+                });
+            }
         }
         held
     }

@@ -19,10 +19,16 @@ pub(super) fn refresh_at(fetch: &FetchSettings, set: &str, now: UnixMillis, cach
 }
 
 /// When to try again after `failures` in a row: the cool-down while nothing serves, for then every request waits for it; twice
-/// as long each time, up to a minute, while the last good set does.
-pub(super) fn retry_at(fetch: &FetchSettings, set: &str, now: UnixMillis, failures: u32, serves: bool) -> UnixMillis {
-    let longest = MAX_PAUSE.max(fetch.cooldown);
-    let pause = if serves { doubled(fetch.cooldown, failures, longest) } else { fetch.cooldown };
+/// as long each time, up to a minute, while the last good set does, which is for as long as `serves`.
+pub(super) fn retry_at(
+    fetch: &FetchSettings,
+    set: &str,
+    now: UnixMillis,
+    failures: u32,
+    serves: Duration,
+) -> UnixMillis {
+    let longest = MAX_PAUSE.min(serves).max(fetch.cooldown);
+    let pause = doubled(fetch.cooldown, failures, longest);
     now.after(pause).after(spread(set, now, pause / 5))
 }
 
@@ -79,9 +85,11 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_a_minute_while_a_set_serves_and_stay_short_while_none_does() {
+        let (long, soon_over) = (Duration::from_secs(3600), Duration::from_secs(30));
         for (failures, span) in [(1, 10..=12), (2, 20..=24), (3, 40..=48), (4, 60..=72), (4_000_000_000, 60..=72)] {
-            assert!(seconds(span, retry_at(&FETCH, "set", NOW, failures, true)), "{failures}");
-            assert!(seconds(10..=12, retry_at(&FETCH, "set", NOW, failures, false)), "{failures}");
+            assert!(seconds(span, retry_at(&FETCH, "set", NOW, failures, long)), "{failures}");
+            assert!(seconds(10..=36, retry_at(&FETCH, "set", NOW, failures, soon_over)), "{failures}");
+            assert!(seconds(10..=12, retry_at(&FETCH, "set", NOW, failures, Duration::ZERO)), "{failures}");
         }
     }
 

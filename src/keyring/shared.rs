@@ -47,12 +47,12 @@ impl Record {
 
     /// Notes a failure and gives the lease back. An answer without a key is none: the provider is there, and may have its
     /// first key soon.
-    pub(super) fn fail(&mut self, fault: FetchResult, retry_at: impl FnOnce(u32, bool) -> UnixMillis) {
+    pub(super) fn fail(&mut self, fault: FetchResult, retry_at: impl FnOnce(u32) -> UnixMillis) {
         self.leased_until = 0;
         let failures = self.failures.saturating_add(1);
         if fault != FetchResult::Empty {
             self.failures = failures;
         }
-        self.retry_at = retry_at(failures, self.jwks.is_some()).0;
+        self.retry_at = retry_at(failures).0;
     }
 }

@@ -147,6 +147,24 @@ fn a_provider_that_fails_is_left_alone_for_the_cooldown() {
 }
 
 #[test]
+fn a_provider_whose_last_set_is_too_old_to_serve_is_tried_as_often_as_one_that_never_gave_any() {
+    let (store, set) = (MemoryStore::default(), worker());
+    finish(set.refresh(&store, at(0), TICK).unwrap(), &store, at(0), keys());
+    let mut tried = Vec::new();
+    for seconds in 300..4000 {
+        if let Some(fetch) = set.refresh(&store, at(seconds), TICK) {
+            finish(fetch, &store, at(seconds), None);
+            tried.push(seconds);
+        }
+    }
+    let pauses: Vec<_> = tried.windows(2).map(|pair| (pair[0], pair[1] - pair[0])).collect();
+    assert!(pauses.iter().any(|(_, pause)| *pause >= 60), "spaced out while it serves: {pauses:?}");
+    let past_its_age: Vec<_> = tried.iter().filter(|at| **at > 3900).collect();
+    assert!(*past_its_age[0] <= 3913, "the first try waits no longer than the set lives: {tried:?}");
+    assert!(past_its_age.windows(2).all(|pair| (10..=13).contains(&(pair[1] - pair[0]))), "{past_its_age:?}");
+}
+
+#[test]
 fn an_empty_set_is_asked_for_again_after_the_cooldown() {
     let (store, set) = (MemoryStore::default(), worker());
     let fetch = request(&set, &store, at(0), Want::NoKeys).ok().unwrap();
