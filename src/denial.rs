@@ -4,6 +4,7 @@
 //! missing scope, which is only ever found after the signature has held.
 
 use crate::entity::EntityRef;
+use crate::host::millis;
 use crate::identity::{CredentialError, Spender, Spent, TokenError};
 use crate::ownership::NoEntity;
 use crate::policy::PolicyDenial;
@@ -245,7 +246,7 @@ impl Denial {
 
 /// Whole seconds, not none.
 fn seconds(span: Duration) -> u32 {
-    u32::try_from(span.as_millis().div_ceil(1000).max(1)).unwrap_or(u32::MAX)
+    u32::try_from(millis(span).div_ceil(1000).max(1)).unwrap_or(u32::MAX)
 }
 
 fn invalid_request(detail: &'static str) -> Public {

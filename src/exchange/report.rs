@@ -118,14 +118,9 @@ impl Report {
     }
 
     pub(super) fn allowed(self, around: &Around<'_>, headers: &dyn RequestHeaders) -> (Self, Option<Line>) {
-        let (decision, reason) = match &self.denial {
-            Some(denial) => ("shadow_deny", denial.reason()),
-            None => ("allow", self.reason),
-        };
-        self.count(decision, reason, around);
-        let marks = self.drawn(headers);
-        let detail = || self.denial.as_ref().and_then(Denial::detail);
-        let line = marks.map(|marks| self.line(decision, reason, detail(), &marks, around, headers));
+        let decision = if self.denial.is_some() { "shadow_deny" } else { "allow" };
+        self.count(decision, around);
+        let line = self.drawn(headers).map(|marks| self.line(decision, &marks, around, headers));
         (self, line)
     }
 
@@ -137,10 +132,10 @@ impl Report {
         headers: &dyn RequestHeaders,
     ) -> (Self, denial::Answer, Option<Line>) {
         let marks = Marks::read(headers);
-        self.count("deny", denial.reason(), around);
-        let line = self.line("deny", denial.reason(), denial.detail(), &marks, around, headers);
         let answer = denial.answer(&self.about(&marks));
         self.denial = Some(denial);
+        self.count("deny", around);
+        let line = self.line("deny", &marks, around, headers);
         (self, answer, Some(line))
     }
 
@@ -156,7 +151,7 @@ impl Report {
         }
     }
 
-    /// What later code in the gateway is told.
+    /// What later code in the gateway is told: what the rules said. A quota that shadow mode spared is for the audit line.
     pub(super) fn context(&self) -> Vec<(&'static str, Value)> {
         let decision = if matches!(self.denial, Some(Denial::Policy(_))) { "shadow_deny" } else { "allow" };
         let context = |callee| tags::context(callee, self.principal(), self.granted_by(), decision, self.reason);
@@ -183,28 +178,23 @@ impl Report {
 
     /// The marks of a request that passes and is told of: the configured share, and all that shadow mode spared.
     fn drawn(&self, headers: &dyn RequestHeaders) -> Option<Marks> {
-        let share = self.route.as_ref().map_or(1.0, |route| route.config.audit.sample_allows);
-        if share <= 0.0 && self.denial.is_none() {
+        let share = match self.denial {
+            Some(_) => 1.0,
+            None => self.route.as_ref().map_or(1.0, |route| route.config.audit.sample_allows),
+        };
+        if share <= 0.0 {
             return None;
         }
         let marks = Marks::read(headers);
         let seed = marks.trace.as_ref().or(marks.id.as_ref());
         let without_marks = seed.is_none().then_some((self.request.came.0, &self.request.target));
-        let is_drawn = self.denial.is_some() || sampled(share, (seed, without_marks));
-        is_drawn.then_some(marks)
+        sampled(share, (seed, without_marks)).then_some(marks)
     }
 
     /// The audit line of a decision.
-    fn line(
-        &self,
-        decision: &'static str,
-        reason: &'static str,
-        detail: Option<String>,
-        marks: &Marks,
-        around: &Around<'_>,
-        headers: &dyn RequestHeaders,
-    ) -> Line {
+    fn line(&self, decision: &'static str, marks: &Marks, around: &Around<'_>, headers: &dyn RequestHeaders) -> Line {
         let (path, route) = (self.request.path(), headers.route());
+        let detail = self.denial.as_ref().and_then(Denial::detail);
         let record = AuditRecord {
             time: around.now,
             request_id: marks.id.as_deref(),
@@ -221,7 +211,7 @@ impl Report {
             verdict: Verdict {
                 decision,
                 mode: self.mode(),
-                reason,
+                reason: self.told_reason(),
                 detail: detail.as_deref(),
                 rule: self.rule.as_deref(),
                 granted_by: self.granted_by.as_ref().map(EntityRef::as_str),
@@ -233,9 +223,14 @@ impl Report {
         (level, record.line())
     }
 
-    fn count(&self, decision: &str, reason: &str, around: &Around<'_>) {
+    /// Why it was denied, or would have been, or else what let it pass.
+    fn told_reason(&self) -> &'static str {
+        self.denial.as_ref().map_or(self.reason, Denial::reason)
+    }
+
+    fn count(&self, decision: &str, around: &Around<'_>) {
         if self.is_counted() {
-            let telemetry = &around.worker.telemetry;
+            let (telemetry, reason) = (&around.worker.telemetry, self.told_reason());
             telemetry.decision(around.metrics, self.entity(), self.owner(), self.granted_by(), decision, reason);
         }
     }

@@ -60,10 +60,8 @@ type Size = [u8; 4];
 /// The sizes of names and values, and all of these.
 fn split(list: &[u8]) -> Option<(&[[Size; 2]], &[u8])> {
     let (count, rest) = list.split_first_chunk()?;
-    let (sizes, _) = rest.as_chunks::<4>();
-    let (pairs, _) = sizes.as_chunks::<2>();
-    let count = length(*count);
-    Some((pairs.get(..count)?, rest.get(count.checked_mul(8)?..)?))
+    let (sizes, texts) = rest.split_at_checked(length(*count).checked_mul(8)?)?;
+    Some((sizes.as_chunks().0.as_chunks().0, texts))
 }
 
 fn length(size: Size) -> usize {

@@ -27,7 +27,7 @@ pub(super) struct Account<'a> {
 
 /// A record as it was read.
 pub(super) struct Read {
-    pub place: Place<Ledger>,
+    pub place: Place,
     pub ledger: Ledger,
 }
 
@@ -46,8 +46,8 @@ impl Account<'_> {
     pub(super) fn read(&self) -> Result<Read, StoreFault> {
         let is_free = |key: &str, record: &[u8]| key::is_quota_of(self.zone, key) && Ledger::is_idle(record, self.now);
         let read = |record: &[u8]| Ledger::read(record, self.windows, self.now);
-        let mut place = slots::find(self.store, &self.key, read, is_free)?;
-        let ledger = place.held.take().unwrap_or_else(|| Ledger::begin(self.windows, self.now));
+        let (place, ledger) = slots::find(self.store, &self.key, read, is_free)?;
+        let ledger = ledger.unwrap_or_else(|| Ledger::begin(self.windows, self.now));
         Ok(Read { place, ledger })
     }
 
@@ -109,7 +109,7 @@ impl Account<'_> {
         if self.owes { self.cost } else { 0 }
     }
 
-    pub(super) fn write(&self, place: &Place<Ledger>, ledger: &Ledger) -> Result<(), WriteError> {
+    pub(super) fn write(&self, place: &Place, ledger: &Ledger) -> Result<(), WriteError> {
         let at = place.at(&self.key);
         let record = seal_with(&at, ledger.size(), |record| ledger.write(record));
         self.store.set(&at, &record, place.expect)

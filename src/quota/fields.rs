@@ -15,6 +15,7 @@ pub fn headers(states: &[WindowState], x_ratelimit: bool) -> Vec<(&'static str, 
         policies.push_str(if begin == 0 { "\"" } else { ", \"" });
         push_name(&mut policies, nth, states);
         policies.push('"');
+        // Both lists begin an item alike.
         rest.push_str(policies.get(begin..).unwrap_or_default());
         let parameters = [
             (&mut policies, [(";q=", u64::from(state.window.limit)), (";w=", state.window.length.as_secs())]),

@@ -106,8 +106,8 @@ impl KeySecret {
     fn obtain_or(store: &dyn SharedData, zone: &str, known: Option<Self>) -> Result<Self, StoreFault> {
         let key = format!("{zone}/secret");
         for _ in 0..super::account::ROUNDS {
-            let place = slots::find(store, &key, |secret| secret.try_into().ok().map(Self), |_, _| false)?;
-            if let Some(secret) = place.held {
+            let (place, secret) = slots::find(store, &key, |secret| secret.try_into().ok().map(Self), |_, _| false)?;
+            if let Some(secret) = secret {
                 return Ok(secret);
             }
             let secret = known.map_or_else(Self::random, Ok)?;

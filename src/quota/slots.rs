@@ -12,20 +12,18 @@ use std::borrow::Cow;
 /// Places of a key.
 const SLOTS: usize = 4;
 
-/// A key's value, or where to put it.
+/// Where a key's value is, or where to put it.
 #[derive(Debug)]
-pub(super) struct Place<T> {
+pub(super) struct Place {
     slot: usize,
     /// What must still hold when it is written.
     pub expect: Expect,
-    /// The value; `None` when it is yet to be made, or torn.
-    pub held: Option<T>,
     /// Whether something is there that came out torn each time: the value may well be in it. Its version is older than its
     /// bytes, so that a write loses and the value is read again; only what is damaged for good is written over.
     pub is_torn: bool,
 }
 
-impl<T> Place<T> {
+impl Place {
     /// The key to write under, for the `key` that was looked for.
     pub(super) fn at<'k>(&self, key: &'k str) -> Cow<'k, str> {
         at(key, self.slot)
@@ -36,8 +34,8 @@ fn at(key: &str, slot: usize) -> Cow<'_, str> {
     if slot == 0 { Cow::Borrowed(key) } else { Cow::Owned(format!("{key}#{slot}")) }
 }
 
-/// Finds the value of `key`. `read` makes it of a payload; another version's, which it cannot read, is left where it is. `is_free`
-/// tells whether the value of another key may be written over.
+/// Finds the value of `key`; there is none when it is yet to be made, or torn. `read` makes it of a payload; another version's,
+/// which it cannot read, is left where it is. `is_free` tells whether the value of another key may be written over.
 ///
 /// # Errors
 /// [`StoreFault::Unavailable`] when the host fails, [`StoreFault::Collision`] when others hold all places.
@@ -46,14 +44,14 @@ pub(super) fn find<T>(
     key: &str,
     read: impl Fn(&[u8]) -> Option<T>,
     is_free: impl Fn(&str, &[u8]) -> bool,
-) -> Result<Place<T>, StoreFault> {
-    let mut place = look(store, key, &read, &is_free)?;
+) -> Result<(Place, Option<T>), StoreFault> {
+    let mut found = look(store, key, &read, &is_free)?;
     for _ in 1..READS {
-        if place.is_torn {
-            place = look(store, key, &read, &is_free)?;
+        if found.0.is_torn {
+            found = look(store, key, &read, &is_free)?;
         }
     }
-    Ok(place)
+    Ok(found)
 }
 
 fn look<T>(
@@ -61,30 +59,30 @@ fn look<T>(
     key: &str,
     read: &impl Fn(&[u8]) -> Option<T>,
     is_free: &impl Fn(&str, &[u8]) -> bool,
-) -> Result<Place<T>, StoreFault> {
+) -> Result<(Place, Option<T>), StoreFault> {
     let (mut torn, mut free) = (None, None);
     for slot in 0..SLOTS {
         let at = at(key, slot);
-        let empty = |expect| Place { slot, expect, held: None, is_torn: false };
+        let place = |expect| Place { slot, expect, is_torn: false };
         let Some(stored) = store.get(&at).map_err(|_| StoreFault::Unavailable)? else {
-            free.get_or_insert(empty(Expect::Absent));
+            free.get_or_insert(place(Expect::Absent));
             continue;
         };
         let expect = Expect::Version(stored.version);
         match open(&at, &stored.bytes) {
             Opened::Payload(payload) => {
-                if let Some(held) = read(payload) {
-                    return Ok(Place { held: Some(held), ..empty(expect) });
+                if let Some(value) = read(payload) {
+                    return Ok((place(expect), Some(value)));
                 }
             }
             Opened::OtherKey { key, payload } if is_free(key, payload) => {
-                free.get_or_insert(empty(expect));
+                free.get_or_insert(place(expect));
             }
             Opened::Torn => {
-                torn.get_or_insert(Place { is_torn: true, ..empty(expect) });
+                torn.get_or_insert(Place { is_torn: true, ..place(expect) });
             }
             Opened::OtherKey { .. } | Opened::Foreign => {}
         }
     }
-    torn.or(free).ok_or(StoreFault::Collision)
+    torn.or(free).map(|place| (place, None)).ok_or(StoreFault::Collision)
 }

@@ -9,7 +9,7 @@ mod userinfo;
 
 use super::*;
 use crate::config::Config;
-use crate::host::{MemoryStore, MetricId, MetricKind, Names};
+use crate::host::{MemoryStore, MetricId, MetricKind, Names, joined};
 use crate::jose::testing;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -56,7 +56,7 @@ struct Sent(Vec<(&'static str, String)>);
 
 impl RequestHeaders for Sent {
     fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_bytes().into())
+        joined(name, self.0.iter().filter(|(known, _)| *known == name).map(|(_, value)| value.as_bytes()))
     }
 
     fn names(&self) -> Option<Names<'_>> {

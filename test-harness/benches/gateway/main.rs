@@ -76,12 +76,13 @@ async fn main() {
         for ((rival, envoy), measured) in rivals.iter().zip(&envoys).zip(&mut rounds) {
             measured.push(measure(rival, envoy, round).await);
         }
+        eprintln!("round {} of {}", round + 1, arguments.rounds);
     }
     drop(envoys);
     let rows = rows(&rivals, &rounds);
     let table = report::table(&rows, UNIT);
     println!("{table}");
-    let engine = if arguments.engine { Some(engine::table(arguments.rounds).await) } else { None };
+    let engine = if arguments.engine { Some(engine::table().await) } else { None };
     println!("{}", engine.as_deref().unwrap_or_default());
     if arguments.write {
         let folder = Path::new(ROOT).join("docs/bench");
