@@ -3,7 +3,7 @@
 //! The crate is a pure core and one thin adapter. Arrows point one way:
 //!
 //! ```text
-//! filter → exchange → identity, ownership, policy, quota, tags, telemetry, denial → catalog, keyring → config, jose, entity, path, record, http, host
+//! filter → exchange → identity, ownership, policy, quota, tags, telemetry, denial → catalog, keyring → config, jose, entity, path, record, http, bytes, host
 //! ```
 //!
 //! Only [`filter`] knows `proxy_wasm`; without the `host` feature the crate builds without it. Nothing in the core reads
@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(not(feature = "host"), forbid(unsafe_code))]
 
+mod bytes;
 pub mod catalog;
 mod commons;
 pub mod config;

@@ -7,6 +7,7 @@
 //! "BK" │ format, 1 byte │ key length, 2 bytes │ key │ payload │ SipHash-1-3 over all before, 8 bytes
 //! ```
 
+use crate::bytes::is_same;
 use crate::host::{Expect, SharedData, StoreFailed};
 use siphasher::sip::SipHasher13;
 
@@ -90,8 +91,8 @@ pub fn open<'a>(key: &str, bytes: &'a [u8]) -> Opened<'a> {
         return Opened::Foreign;
     }
     match whole(bytes) {
-        Some((stored, payload)) if stored == key => Opened::Payload(payload),
-        Some((key, payload)) => Opened::OtherKey { key, payload },
+        Some((stored, payload)) if is_same(stored, key.as_bytes()) => Opened::Payload(payload),
+        Some((key, payload)) => std::str::from_utf8(key).map_or(Opened::Torn, |key| Opened::OtherKey { key, payload }),
         None => Opened::Torn,
     }
 }
@@ -101,15 +102,15 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
     SipHasher13::new().hash(bytes).to_be_bytes()
 }
 
-fn whole(bytes: &[u8]) -> Option<(&str, &[u8])> {
+/// The key and the payload of a value whose checksum holds.
+fn whole(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (body, stored) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
     if checksum(body) != stored {
         return None;
     }
     let rest = body.strip_prefix(MAGIC)?;
     let (key_len, rest) = rest.split_first_chunk()?;
-    let (key, payload) = rest.split_at_checked(usize::from(u16::from_be_bytes(*key_len)))?;
-    Some((std::str::from_utf8(key).ok()?, payload))
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*key_len)))
 }
 
 #[cfg(test)]

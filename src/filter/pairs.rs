@@ -2,6 +2,8 @@
 //!
 //! The SDK makes two allocations for each header, of which a request needs a handful, and panics at a name that is not UTF-8.
 
+use crate::bytes::is_same;
+
 /// The host's list: the number of headers, two sizes for each, then names and values with a zero after each; numbers are of 32
 /// bits, the lowest byte first.
 pub(super) struct Pairs(Vec<u8>);
@@ -19,10 +21,11 @@ impl Pairs {
 
     /// The values under a lower-case name, a line each.
     pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        // Most differ in length, and are told apart by it.
+        // Most differ in length, and are told apart by it; hosts give most in lower case.
+        let name = name.as_bytes();
         let like = self.headers().filter(move |header| header.name_len == name.len());
-        let found = like.filter(move |header| header.name().is_some_and(|n| n.eq_ignore_ascii_case(name.as_bytes())));
-        found.filter_map(|header| header.value())
+        let is_named = move |found: &[u8]| is_same(found, name) || found.eq_ignore_ascii_case(name);
+        like.filter(move |header| header.name().is_some_and(is_named)).filter_map(|header| header.value())
     }
 
     fn headers(&self) -> impl Iterator<Item = Header<'_>> {

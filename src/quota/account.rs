@@ -51,20 +51,20 @@ impl Account<'_> {
         Ok(Read { place, ledger })
     }
 
-    /// Charges the record, deciding again whenever somebody else wrote first. What costs nothing is not written.
+    /// Charges the record, which has room, deciding again whenever somebody else wrote first. What costs nothing is not written.
     pub(super) fn charge(&self, mut read: Read) -> Result<Outcome, StoreFault> {
         if self.cost == 0 {
             return Ok(Outcome::Charged(read.ledger));
         }
         for _ in 0..ROUNDS {
-            if !self.fits(&read.ledger) {
-                return Ok(Outcome::Full(read.ledger));
-            }
             let charged = read.ledger.charged(self.cost).owing(self.debt());
             match self.write(&read.place, &charged) {
                 Ok(()) => return Ok(Outcome::Charged(charged)),
                 Err(WriteError::Changed) => read = self.read()?,
                 Err(WriteError::Failed) => return Err(StoreFault::Unavailable),
+            }
+            if !self.fits(&read.ledger) {
+                return Ok(Outcome::Full(read.ledger));
             }
         }
         Err(StoreFault::Contended)

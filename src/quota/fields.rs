@@ -1,6 +1,7 @@
 //! Quotas in HTTP fields: the IETF RateLimit header draft (-11), and `X-RateLimit-*` for clients that know nothing else.
 
 use super::WindowState;
+use crate::bytes::is_same;
 
 /// The fields of an answer. One item a window; an item is named for its policy, and for its window too where the policy has
 /// several, since names must not repeat (draft §4).
@@ -59,7 +60,8 @@ fn push_name(to: &mut String, nth: usize, states: &[WindowState]) {
     let Some(state) = states.get(nth) else { return };
     to.push_str(&state.policy);
     let neighbours = [nth.checked_sub(1), Some(nth + 1)];
-    if neighbours.into_iter().flatten().filter_map(|nth| states.get(nth)).any(|other| other.policy == state.policy) {
+    let mut others = neighbours.into_iter().flatten().filter_map(|nth| states.get(nth));
+    if others.any(|other| is_same(other.policy.as_bytes(), state.policy.as_bytes())) {
         to.push('-');
         state.window.push_label(to);
     }

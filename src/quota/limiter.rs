@@ -14,7 +14,7 @@
 use super::account::{Account, Outcome, Read};
 use super::key::{KeySecret, Subjects, key};
 use super::ledger::Ledger;
-use super::window::Counts;
+use super::window::{self, Counts};
 use super::{Charge, StoreFault, WindowState};
 use crate::config::{QuotaPolicy, Quotas, Window};
 use crate::host::{SharedData, UnixMillis};
@@ -125,9 +125,9 @@ pub(super) fn state(
     now: UnixMillis,
     is_charged: bool,
 ) -> WindowState {
-    let is_full = cost > 0 && !counts.fits(window, now, cost);
-    let millis = if is_full { counts.wait(window, now, cost) } else { counts.span_left(window, now) };
     let used = counts.used(window, now);
+    let is_full = cost > 0 && !window::has_room(window, used, cost);
+    let millis = if is_full { counts.wait(window, now, cost) } else { counts.span_left(window, now) };
     WindowState {
         policy: policy.clone(),
         window,

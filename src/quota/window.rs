@@ -70,7 +70,7 @@ impl Counts {
 
     /// Whether `cost` fits, for counts that stand at `now`.
     pub(super) fn fits(self, window: Window, now: UnixMillis, cost: u32) -> bool {
-        self.used(window, now).saturating_add(u64::from(cost)) <= u64::from(window.limit)
+        has_room(window, self.used(window, now), cost)
     }
 
     /// The counts with `cost` charged.
@@ -109,7 +109,7 @@ impl Counts {
     }
 
     fn start(self, length: u64) -> u64 {
-        self.span.saturating_mul(length)
+        product(self.span, length).unwrap_or(u64::MAX)
     }
 
     fn elapsed(self, window: Window, now: UnixMillis) -> u64 {
@@ -118,9 +118,20 @@ impl Counts {
     }
 }
 
+/// Whether `cost` fits where so much is `used`.
+pub(super) fn has_room(window: Window, used: u64, cost: u32) -> bool {
+    used.saturating_add(u64::from(cost)) <= u64::from(window.limit)
+}
+
+/// The product, where 64 bits hold it. What spans and windows come to is found without the 128 bits that it takes WebAssembly to
+/// tell.
+fn product(one: u64, other: u64) -> Option<u64> {
+    if (one | other) >> 32 == 0 { Some(one.wrapping_mul(other)) } else { one.checked_mul(other) }
+}
+
 /// `⌈previous × left / length⌉`. Windows up to 49 days need no more than 64 bits; records may name longer ones.
 fn overlap(previous: u32, left: u64, length: u64) -> u64 {
-    match u64::from(previous).checked_mul(left) {
+    match product(previous.into(), left) {
         Some(product) => product.div_ceil(length),
         None => {
             let overlap = (u128::from(previous) * u128::from(left)).div_ceil(u128::from(length));
