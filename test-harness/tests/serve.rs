@@ -17,6 +17,8 @@ use test_harness::lab::serve::{Gateway, Settings};
 use test_harness::{LogLine, Profile};
 
 const WAIT: Duration = Duration::from_secs(10);
+/// A line that takes a while to write.
+const SLOW: &str = "slow to write";
 
 struct Lab {
     gateway: Gateway,
@@ -59,9 +61,13 @@ async fn lab(name: &str, profile: Profile, probe: Probe) -> Lab {
     };
     let logs = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&logs);
-    let gateway =
-        Gateway::start(settings, Arc::new(move |line: &LogLine| sink.lock().unwrap().push(line.clone()))).await;
-    let gateway = gateway.unwrap();
+    let log = move |line: &LogLine| {
+        if line.text == SLOW {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        sink.lock().unwrap().push(line.clone());
+    };
+    let gateway = Gateway::start(settings, Arc::new(log)).await.unwrap();
     let base = Base::from(gateway.listen);
     Lab { gateway, base, client: Client::new(Resolve::default(), WAIT), logs, kong_yml, peers }
 }
@@ -145,6 +151,25 @@ async fn requests_go_through_filter_and_upstream() {
     assert_eq!((answer.status, answer.header("x-answer")), (200, None));
     lab.until_said("finished").await;
     lab.gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_filter_says_is_logged_before_the_client_is_answered() {
+    let probe = Probe::new();
+    let deny = probe.if_header("x-deny", &probe.respond(403, "no", &[]));
+    let (request, response) = ([probe.say(SLOW), deny].concat(), probe.say(SLOW));
+    let probe = probe.on("proxy_on_request_headers", request).on("proxy_on_response_headers", response);
+    let lab = lab("logged", Profile::Kong, probe).await;
+    let mut before = 0;
+    for (path, headers, status) in
+        [("/kept", &[][..], 200), ("/kept", &[("x-deny", &b"1"[..])][..], 403), ("/nobody", &[][..], 502)]
+    {
+        assert_eq!(lab.send("GET", path, headers).await.status, status);
+        let said = lab.said(SLOW);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(said > before && said == lab.said(SLOW), "{path} {status}: {before}, {said}, {}", lab.said(SLOW));
+        before = said;
+    }
 }
 
 #[tokio::test]

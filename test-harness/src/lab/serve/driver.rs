@@ -108,15 +108,14 @@ impl Driver {
             Command::Response { request, status, headers, answer } => {
                 let Some(id) = self.exchanges.get(&request).copied() else { return Ok(()) };
                 match self.worker.response(id, status, headers)? {
-                    // A client that has gone is told of by `Abort`.
-                    ResponseStep::Respond(head) => drop(answer.send(head)),
+                    ResponseStep::Respond(head) => self.answer(answer, head),
                     ResponseStep::Hung => drop(self.hung.insert(request, answer)),
                 }
             }
             Command::GatewayError { request, status, answer } => {
                 let Some(id) = self.exchanges.remove(&request) else { return Ok(()) };
                 let (head, _) = self.worker.gateway_error(id, status)?;
-                drop(answer.send(head));
+                self.answer(answer, head);
             }
             Command::Finish { request, status } => {
                 let Some(id) = self.exchanges.remove(&request) else { return Ok(()) };
@@ -153,8 +152,15 @@ impl Driver {
             Step::Hung | Step::Background => return,
         };
         if let Some(answer) = self.undecided.remove(&id) {
-            drop(answer.send(verdict));
+            self.answer(answer, verdict);
         }
+    }
+
+    /// Answers what waits for a callback, once what that said is in the log, as in nginx.
+    fn answer<T>(&mut self, to: oneshot::Sender<T>, with: T) {
+        self.hand_on_logs();
+        // A client that has gone is told of by `Abort`.
+        drop(to.send(with));
     }
 
     fn tick(&mut self) -> Result<(), HostError> {
@@ -174,6 +180,10 @@ impl Driver {
         for (id, step) in self.worker.take_ready() {
             self.step(id, step);
         }
+        self.hand_on_logs();
+    }
+
+    fn hand_on_logs(&mut self) {
         for line in self.worker.take_logs() {
             (self.log)(&line);
         }
