@@ -29,7 +29,12 @@ impl UnixMillis {
 /// Whole milliseconds, rounded down, up to the end of time. (`Duration::as_millis` counts in 128 bits, for which WebAssembly has no
 /// instructions.)
 pub fn millis(span: Duration) -> u64 {
-    span.as_secs().saturating_mul(1000).saturating_add(u64::from(span.subsec_millis()))
+    product(span.as_secs(), 1000).unwrap_or(u64::MAX).saturating_add(u64::from(span.subsec_millis()))
+}
+
+/// The product, where 64 bits hold it. What times come to is found without the 128 bits that it takes WebAssembly to tell.
+pub(crate) fn product(one: u64, other: u64) -> Option<u64> {
+    if (one | other) >> 32 == 0 { Some(one.wrapping_mul(other)) } else { one.checked_mul(other) }
 }
 
 /// A value in shared data with the host's version of it.

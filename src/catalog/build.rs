@@ -5,9 +5,9 @@ use super::annotations::{
 };
 use super::index::{Index, Section};
 use super::{Entity, RelationKind};
+use crate::bytes::compare;
 use crate::entity::EntityRef;
 use foldhash::fast::RandomState;
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
@@ -308,31 +308,4 @@ fn line(key: &str, values: &[&str]) -> String {
 fn section(mut lines: Vec<String>) -> Section {
     lines.sort_unstable_by(|one, other| compare(one.as_bytes(), other.as_bytes()));
     Section::new(lines.join("\n").into_bytes())
-}
-
-/// As bytes compare, eight at a time: WebAssembly has no instruction for it, and lines begin alike.
-fn compare(one: &[u8], other: &[u8]) -> Ordering {
-    let (words, rest) = one.as_chunks::<8>();
-    let (other_words, other_rest) = other.as_chunks::<8>();
-    let differing = words.iter().zip(other_words).find(|(word, other)| word != other);
-    if let Some((word, other)) = differing {
-        return u64::from_be_bytes(*word).cmp(&u64::from_be_bytes(*other));
-    }
-    let common = words.len().min(other_words.len()) * 8;
-    let (tail, other_tail) = (one.get(common..).unwrap_or(rest), other.get(common..).unwrap_or(other_rest));
-    tail.cmp(other_tail)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::compare;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn lines_compare_as_bytes_do(start in "[ab]{0,20}", one in "\\PC{0,12}", other in "\\PC{0,12}") {
-            let (one, other) = (format!("{start}{one}"), format!("{start}{other}"));
-            prop_assert_eq!(compare(one.as_bytes(), other.as_bytes()), one.as_bytes().cmp(other.as_bytes()));
-        }
-    }
 }

@@ -341,10 +341,7 @@ impl RemoteKeySet {
             }
             Err(fault) => {
                 let serves = self.limit().saturating_sub(held.record.age(now));
-                held.record.fail(*fault, |failures| {
-                    let failures = if *fault == FetchResult::Empty { 1 } else { failures };
-                    schedule::retry_at(fetch, &self.key, now, failures, serves)
-                });
+                held.record.fail(*fault, |failures| schedule::retry_at(fetch, &self.key, now, failures, serves));
             }
         }
         held

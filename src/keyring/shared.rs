@@ -49,10 +49,12 @@ impl Record {
     /// first key soon.
     pub(super) fn fail(&mut self, fault: FetchResult, retry_at: impl FnOnce(u32) -> UnixMillis) {
         self.leased_until = 0;
-        let failures = self.failures.saturating_add(1);
-        if fault != FetchResult::Empty {
-            self.failures = failures;
-        }
+        let failures = if fault == FetchResult::Empty {
+            1
+        } else {
+            self.failures = self.failures.saturating_add(1);
+            self.failures
+        };
         self.retry_at = retry_at(failures).0;
     }
 }

@@ -23,7 +23,7 @@
 //! used in it, so that nothing is given back, and nobody waits until the wrong time has come.
 
 use crate::config::Window;
-use crate::host::{UnixMillis, millis};
+use crate::host::{UnixMillis, millis, product};
 
 /// The counts of one window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,7 +64,7 @@ impl Counts {
     /// Units used, for counts that stand at `now`.
     pub(super) fn used(self, window: Window, now: UnixMillis) -> u64 {
         let length = length(window);
-        let left = length - self.elapsed(window, now);
+        let left = length - self.elapsed(length, now);
         u64::from(self.current).saturating_add(overlap(self.previous, left, length))
     }
 
@@ -112,8 +112,7 @@ impl Counts {
         product(self.span, length).unwrap_or(u64::MAX)
     }
 
-    fn elapsed(self, window: Window, now: UnixMillis) -> u64 {
-        let length = length(window);
+    fn elapsed(self, length: u64, now: UnixMillis) -> u64 {
         now.0.saturating_sub(self.start(length)).min(length)
     }
 }
@@ -121,12 +120,6 @@ impl Counts {
 /// Whether `cost` fits where so much is `used`.
 pub(super) fn has_room(window: Window, used: u64, cost: u32) -> bool {
     used.saturating_add(u64::from(cost)) <= u64::from(window.limit)
-}
-
-/// The product, where 64 bits hold it. What spans and windows come to is found without the 128 bits that it takes WebAssembly to
-/// tell.
-fn product(one: u64, other: u64) -> Option<u64> {
-    if (one | other) >> 32 == 0 { Some(one.wrapping_mul(other)) } else { one.checked_mul(other) }
 }
 
 /// `⌈previous × left / length⌉`. Windows up to 49 days need no more than 64 bits; records may name longer ones.
