@@ -10,6 +10,7 @@ use crate::ownership::NoEntity;
 use crate::policy::PolicyDenial;
 use crate::quota::engine::EngineError;
 use crate::quota::{self, StoreFault, WindowState};
+use crate::tags::HeaderFault;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ const RETRY_FAULT_SECONDS: u32 = 5;
 /// Why a request is not let through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denial {
+    /// The upstream would get header lines that it must not get.
+    Headers(HeaderFault),
     /// The credential could not be read.
     Credential(CredentialError),
     /// The token does not hold.
@@ -91,6 +94,8 @@ impl Denial {
     /// The word for it in the audit trail and in metrics: the precise one, not the client's.
     pub fn reason(&self) -> &'static str {
         match self {
+            Self::Headers(HeaderFault::TooMany) => "too_many_headers",
+            Self::Headers(HeaderFault::Repeated(_)) => "header_repeated",
             Self::Credential(error) => error.name(),
             Self::Token(error) => error.name(),
             Self::VerificationsSpent(Spent { by: Spender::Address, .. }) => "verification_rate",
@@ -109,6 +114,7 @@ impl Denial {
     /// What the log says beyond the reason; nothing of it reaches the client.
     pub fn detail(&self) -> Option<String> {
         match self {
+            Self::Headers(fault) => Some(fault.to_string()),
             Self::Credential(error) => Some(error.to_string()),
             Self::Token(error) => Some(error.to_string()),
             Self::NoEntity(why) => Some(why.to_string()),
@@ -146,6 +152,20 @@ impl Denial {
             challenge: Some(Some("invalid_token")),
         };
         match self {
+            Self::Headers(HeaderFault::TooMany) => Public {
+                status: 431,
+                reason: self.reason(),
+                title: "The request has too many headers",
+                detail: "The request has more header lines than the gateway takes. Send fewer.",
+                challenge: None,
+            },
+            Self::Headers(HeaderFault::Repeated(_)) => Public {
+                challenge: None,
+                reason: self.reason(),
+                ..invalid_request(
+                    "A header that the gateway sets or reads was sent in several lines. Send it once, or not at all.",
+                )
+            },
             Self::Credential(CredentialError::Multiple) => {
                 invalid_request("Send exactly one credential, in one place.")
             }
@@ -219,7 +239,7 @@ impl Denial {
                 PolicyDenial::GroupsUnavailable | PolicyDenial::CatalogStale | PolicyDenial::CatalogUnavailable,
             )
             | Self::NoEntity(NoEntity::CatalogUnread) => Some(RETRY_FAULT_SECONDS),
-            Self::Credential(_) | Self::Token(_) | Self::Policy(_) | Self::NoEntity(_) => None,
+            Self::Headers(_) | Self::Credential(_) | Self::Token(_) | Self::Policy(_) | Self::NoEntity(_) => None,
         }
     }
 
@@ -359,6 +379,8 @@ mod tests {
             (exhausted, 429, "quota_exceeded", None),
             (Denial::QuotaStore(StoreFault::Unavailable), 503, "quota_unavailable", None),
             (Denial::Configuration, 503, "configuration", None),
+            (Denial::Headers(HeaderFault::TooMany), 431, "too_many_headers", None),
+            (Denial::Headers(HeaderFault::Repeated("baggage".into())), 400, "header_repeated", None),
         ];
         for (denial, status, reason, challenge) in cases {
             let answer = denial.answer(&About::default());

@@ -5,14 +5,13 @@
 use crate::catalog::live::Catalogs;
 use crate::commons::Commons;
 use crate::config::{Issuer, IssuerId};
-use crate::host::UnixMillis;
 use crate::identity::{Budgets, Principal, TokenCache};
 use crate::jose::KeyId;
 use crate::keyring::Keyring;
 use crate::quota::KeySecrets;
 use crate::quota::engine::Engines;
 use crate::telemetry::Telemetry;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -53,8 +52,6 @@ pub struct Worker {
     pub catalogs: Catalogs,
     /// The engines that quotas are counted in for a cluster.
     pub engines: Engines,
-    /// When this worker last looked after key sets and the age of keys.
-    pub kept_up: Cell<UnixMillis>,
     issuers: Commons<IssuerId, Issuer>,
     /// The last day on which this worker warned of an issuer's keys.
     warned: RefCell<BTreeMap<IssuerId, u64>>,

@@ -120,7 +120,7 @@ async fn on_the_generated_file(args: &[&str], table: &str) {
         resolve: Resolve::new(entries.iter().map(|entry| entry.parse().unwrap()).collect()),
     };
     let gateway = Gateway::start(settings, Arc::new(|_: &_| ())).await.unwrap();
-    let target = Target::new(Base::from(gateway.listen), Base::from(peers.idp), Resolve::default());
+    let target = Target::new(Base::from(gateway.listen), Base::from(peers.idp), Resolve::default(), Profile::Kong);
     target.wait_until_up(Duration::from_secs(20)).await.unwrap();
     let outcomes = target.run(&scenarios::parse(table).unwrap(), None, |_| ()).await;
     println!("{}", scenarios::closing_line(&outcomes));

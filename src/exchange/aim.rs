@@ -4,13 +4,13 @@ use super::identify::identify;
 use super::report::Report;
 use super::request::Request;
 use super::upkeep::pass_answered;
-use super::{Around, Effect, Exchange, Route, State, admit, deny};
+use super::{Effect, RequestContext, Route, State, Step, admit, deny};
 use crate::catalog::Index;
 use crate::catalog::live::{Availability, LiveCatalog, Pass};
 use crate::config::{Catalog, Config, Mode, OnStale};
 use crate::denial::Denial;
 use crate::entity::EntityRef;
-use crate::host::RequestHeaders;
+use crate::host::HostFacts;
 use crate::http::Reply;
 use crate::ownership::{Callee, NoEntity, Word, entity_behind};
 use crate::worker::Worker;
@@ -30,7 +30,8 @@ pub(super) struct RouteCatalog {
     known: RefCell<KnownCallees>,
 }
 
-/// Callees by the service and the route of their requests, as one version of the catalog has them.
+/// Callees by the service and the route of their requests, as one version of the catalog has them. Routes are told apart by id:
+/// on Kong they need not have a name.
 #[derive(Default)]
 struct KnownCallees {
     version: Option<u128>,
@@ -50,15 +51,19 @@ impl RouteCatalog {
         &self,
         route: &Route,
         availability: &Availability,
-        headers: &dyn RequestHeaders,
+        facts: &dyn HostFacts,
     ) -> Result<Rc<Callee>, NoEntity> {
         let index = match availability {
             Availability::Fresh(index) => index,
-            Availability::Stale(index) => return self.without(route, Some(index), headers),
-            Availability::Unread => return self.without(route, None, headers),
+            Availability::Stale(index) => return self.without(route, Some(index), facts),
+            Availability::Unread => return self.without(route, None, facts),
         };
         let named = route.config.entity.as_ref();
-        let behind = if named.is_some() { None } else { Some((headers.service(), headers.route())) };
+        let behind = if named.is_some() {
+            None
+        } else {
+            Some((facts.service().map(str::to_owned), facts.route_id().map(str::to_owned)))
+        };
         let mut known = self.known.borrow_mut();
         if known.version != Some(index.entities.version()) {
             *known = KnownCallees { version: Some(index.entities.version()), ..KnownCallees::default() };
@@ -66,7 +71,7 @@ impl RouteCatalog {
         if let Some(callee) = known.callees.get(&behind) {
             return callee.clone();
         }
-        let entity = named.map_or_else(|| entity_behind(index, headers), |entity| Ok(entity.clone()));
+        let entity = named.map_or_else(|| entity_behind(index, facts), |entity| Ok(entity.clone()));
         let callee = entity.map(|entity| Rc::new(in_catalog(index, entity)));
         if known.callees.len() < MAX_KNOWN {
             known.callees.insert(behind, callee.clone());
@@ -76,15 +81,10 @@ impl RouteCatalog {
 
     /// The callee where the catalog is too old or was never read. An index that is too old still tells which entity is behind
     /// a service.
-    fn without(
-        &self,
-        route: &Route,
-        stale: Option<&Index>,
-        headers: &dyn RequestHeaders,
-    ) -> Result<Rc<Callee>, NoEntity> {
+    fn without(&self, route: &Route, stale: Option<&Index>, facts: &dyn HostFacts) -> Result<Rc<Callee>, NoEntity> {
         let entity = match (&route.config.entity, stale) {
             (Some(entity), _) => entity.clone(),
-            (None, Some(index)) => entity_behind(index, headers)?,
+            (None, Some(index)) => entity_behind(index, facts)?,
             (None, None) => return Err(NoEntity::CatalogUnread),
         };
         let callee = match (self.on_stale, stale) {
@@ -123,62 +123,46 @@ pub(super) struct AwaitingCatalog {
     pass: Box<Pass>,
 }
 
-pub(super) fn aim(
-    route: &Rc<Route>,
-    request: Request,
-    around: &Around<'_>,
-    headers: &dyn RequestHeaders,
-) -> (Exchange, Effect) {
+pub(super) fn aim(route: &Rc<Route>, request: Request, cx: &RequestContext<'_>) -> Step {
     let Some(catalog) = &route.catalog else {
-        return identify(route, Request { callee: route.callee.clone(), ..request }, around, headers);
+        return identify(route, Request { callee: route.callee.clone(), ..request }, cx);
     };
-    match catalog.live.request(around.store, around.now) {
+    match catalog.live.request(cx.store, cx.now) {
         Some(pass) => AwaitingCatalog { route: route.clone(), request, pass }.ask(),
-        None => aimed(route, catalog, request, around, headers),
+        None => aimed(route, catalog, request, cx),
     }
 }
 
-fn aimed(
-    route: &Rc<Route>,
-    catalog: &RouteCatalog,
-    request: Request,
-    around: &Around<'_>,
-    headers: &dyn RequestHeaders,
-) -> (Exchange, Effect) {
-    let availability = catalog.live.availability(around.store, around.now, catalog.max_stale);
-    match catalog.callee(route, &availability, headers) {
+fn aimed(route: &Rc<Route>, catalog: &RouteCatalog, request: Request, cx: &RequestContext<'_>) -> Step {
+    let availability = catalog.live.availability(cx.store, cx.now, catalog.max_stale);
+    match catalog.callee(route, &availability, cx.facts) {
         Ok(callee) => {
             let request = Request { callee: Some(callee), catalog: catalog.groups(availability), ..request };
-            identify(route, request, around, headers)
+            identify(route, request, cx)
         }
         Err(why) => match route.config.policy.mode {
-            Mode::Enforce => deny(Report::new(route, request), Denial::NoEntity(why), around, headers),
+            Mode::Enforce => deny(Report::new(route, request), Denial::NoEntity(why), cx),
             Mode::Shadow => {
                 let mut report = Report::new(route, request);
                 report.note_shadow(Denial::NoEntity(why));
-                admit::pass_untagged(route, report.allowed(around, headers), headers)
+                admit::pass_untagged(route, report.allowed(cx), cx)
             }
         },
     }
 }
 
 impl AwaitingCatalog {
-    fn ask(self) -> (Exchange, Effect) {
+    fn ask(self) -> Step {
         let call = self.pass.call();
-        (Exchange(State::AwaitingCatalog(Box::new(self))), Effect::Dispatch(call))
+        (State::AwaitingCatalog(Box::new(self)), Effect::Dispatch(call))
     }
 
-    pub(super) fn answered(
-        self,
-        around: &Around<'_>,
-        headers: &dyn RequestHeaders,
-        reply: Option<&Reply>,
-    ) -> (Exchange, Effect) {
+    pub(super) fn answered(self, cx: &RequestContext<'_>, reply: Option<&Reply>) -> Step {
         let Self { route, request, pass } = self;
-        if let Some(pass) = pass_answered(pass, around, reply) {
+        if let Some(pass) = pass_answered(pass, cx, reply) {
             return Self { route, request, pass }.ask();
         }
-        let Some(catalog) = &route.catalog else { return identify(&route, request, around, headers) };
-        aimed(&route, catalog, request, around, headers)
+        let Some(catalog) = &route.catalog else { return identify(&route, request, cx) };
+        aimed(&route, catalog, request, cx)
     }
 }

@@ -1,16 +1,16 @@
 //! Decision → charge: in the node's shared data at once, or in the engine that a cluster shares.
 
 use super::admit::pass;
-use super::report::Report;
-use super::{Around, Effect, Exchange, Route, State, deny};
+use super::report::{Report, early_context};
+use super::{Context, Effect, RequestContext, Route, State, Step, deny};
 use crate::catalog::Index;
 use crate::config::{EngineFault, Mode, Quotas, StoreFault, Synchronise};
 use crate::denial::Denial;
-use crate::host::RequestHeaders;
 use crate::http::Reply;
 use crate::ownership::Callee;
 use crate::quota::engine::{Answered, Asking, Bill, EngineError, EngineState};
 use crate::quota::{self, Charge, Subjects, Tiers};
+use crate::tags::Value;
 use std::rc::Rc;
 
 /// A request that the rules let pass.
@@ -32,24 +32,24 @@ pub(super) struct AwaitingQuota {
 
 impl Charging {
     /// Charges the request, or asks the engine to.
-    pub(super) fn begin(self, around: &Around<'_>, headers: &dyn RequestHeaders) -> (Exchange, Effect) {
+    pub(super) fn begin(self, cx: &RequestContext<'_>) -> Step {
         let route = self.route.clone();
         let Some(quotas) = &route.config.quotas else {
-            return pass(&self.callee, self.report, Vec::new(), around, headers);
+            return pass(&self.callee, self.report, Vec::new(), cx);
         };
         match route.engine.clone() {
             None => {
-                let charge = self.charge(quotas, around);
-                self.judge(quotas, charge, around, headers)
+                let charge = self.charge(quotas, cx);
+                self.judge(quotas, charge, cx)
             }
-            Some(engine) => self.share(quotas, engine, around, headers),
+            Some(engine) => self.share(quotas, engine, cx),
         }
     }
 
-    fn charge(&self, quotas: &Quotas, around: &Around<'_>) -> Charge {
+    fn charge(&self, quotas: &Quotas, cx: &Context<'_>) -> Charge {
         let zone = &self.route.config.zones.quota;
-        let secret = || around.worker.key_secrets.get(around.store, zone, around.now);
-        quota::charge(around.store, quotas, zone, &self.subjects(), self.report.method(), around.now, secret)
+        let secret = || cx.worker.key_secrets.get(cx.store, zone, cx.now);
+        quota::charge(cx.store, quotas, zone, &self.subjects(), self.report.method(), cx.now, secret)
     }
 
     fn subjects(&self) -> Subjects<'_> {
@@ -62,27 +62,21 @@ impl Charging {
         Subjects { entity, group, principal: self.report.principal(), tiers }
     }
 
-    fn share(
-        self,
-        quotas: &Quotas,
-        engine: Rc<EngineState>,
-        around: &Around<'_>,
-        headers: &dyn RequestHeaders,
-    ) -> (Exchange, Effect) {
+    fn share(self, quotas: &Quotas, engine: Rc<EngineState>, cx: &RequestContext<'_>) -> Step {
         let zone = &self.route.config.zones.quota;
-        let secret = || around.worker.key_secrets.get(around.store, zone, around.now);
+        let secret = || cx.worker.key_secrets.get(cx.store, zone, cx.now);
         let bill = match Bill::new(quotas, zone, &self.subjects(), self.report.method(), secret) {
             Ok(bill) => bill,
-            Err(fault) => return self.judge(quotas, Charge::StoreFailed(fault), around, headers),
+            Err(fault) => return self.judge(quotas, Charge::StoreFailed(fault), cx),
         };
         if engine.engine().synchronise == Synchronise::Periodic
-            && let Some(charge) = engine.charge_known(&bill, around.store, around.now)
+            && let Some(charge) = engine.charge_known(&bill, cx.store, cx.now)
         {
-            return self.judge(quotas, charge, around, headers);
+            return self.judge(quotas, charge, cx);
         }
-        match engine.ask(&bill, around.now) {
+        match engine.ask(&bill, cx.now) {
             Some(asking) => AwaitingQuota { charging: self, engine, bill, asking }.ask(),
-            None => self.alone(quotas, &engine, &bill, EngineError::Open, around, headers),
+            None => self.alone(quotas, &engine, &bill, EngineError::Open, cx),
         }
     }
 
@@ -93,88 +87,80 @@ impl Charging {
         engine: &EngineState,
         bill: &Bill,
         error: EngineError,
-        around: &Around<'_>,
-        headers: &dyn RequestHeaders,
-    ) -> (Exchange, Effect) {
-        around.worker.telemetry.engine_call(around.metrics, error.name());
+        cx: &RequestContext<'_>,
+    ) -> Step {
+        cx.worker.telemetry.engine_call(cx.metrics, error.name());
         self.report.note_engine(engine.engine().on_error.name());
         match engine.engine().on_error {
             EngineFault::Local => {
-                let charge = engine.charge_alone(bill, around.store, around.now);
-                self.judge(quotas, charge, around, headers)
+                let charge = engine.charge_alone(bill, cx.store, cx.now);
+                self.judge(quotas, charge, cx)
             }
-            EngineFault::Deny => deny(self.report, Denial::QuotaEngine(error), around, headers),
-            EngineFault::Allow => pass(&self.callee, self.report, Vec::new(), around, headers),
+            EngineFault::Deny => deny(self.report, Denial::QuotaEngine(error), cx),
+            EngineFault::Allow => pass(&self.callee, self.report, Vec::new(), cx),
         }
     }
 
     /// Lets the request pass or refuses it, by what charging it came to.
-    fn judge(
-        mut self,
-        quotas: &Quotas,
-        charge: Charge,
-        around: &Around<'_>,
-        headers: &dyn RequestHeaders,
-    ) -> (Exchange, Effect) {
+    fn judge(mut self, quotas: &Quotas, charge: Charge, cx: &RequestContext<'_>) -> Step {
         let fields = match charge {
             Charge::Charged(states) => {
                 let fields = quota::fields::headers(&states, quotas.x_ratelimit_headers);
-                self.report.charged(quotas, states, around);
+                self.report.charged(quotas, states, cx);
                 fields
             }
             Charge::Exhausted(states) => {
-                self.report.exhausted(states.clone(), around);
+                self.report.exhausted(states.clone(), cx);
                 let denial = Denial::QuotaExhausted { states, x_ratelimit: quotas.x_ratelimit_headers };
                 match quotas.mode {
-                    Mode::Enforce => return deny(self.report, denial, around, headers),
+                    Mode::Enforce => return deny(self.report, denial, cx),
                     Mode::Shadow => self.report.note_shadow(denial),
                 }
                 Vec::new()
             }
             Charge::StoreFailed(fault) => {
-                around.worker.telemetry.store_fault(around.metrics, fault);
+                cx.worker.telemetry.store_fault(cx.metrics, fault);
                 match quotas.on_store_error {
-                    StoreFault::Deny => return deny(self.report, Denial::QuotaStore(fault), around, headers),
+                    StoreFault::Deny => return deny(self.report, Denial::QuotaStore(fault), cx),
                     StoreFault::Allow => Vec::new(),
                 }
             }
         };
-        pass(&self.callee, self.report, fields, around, headers)
+        pass(&self.callee, self.report, fields, cx)
     }
 }
 
 impl AwaitingQuota {
-    fn ask(self) -> (Exchange, Effect) {
+    fn ask(self) -> Step {
         let call = self.asking.call(self.engine.engine());
-        (Exchange(State::AwaitingQuota(Box::new(self))), Effect::Dispatch(call))
+        (State::AwaitingQuota(Box::new(self)), Effect::Dispatch(call))
     }
 
-    pub(super) fn answered(
-        self,
-        around: &Around<'_>,
-        headers: &dyn RequestHeaders,
-        reply: Option<&Reply>,
-    ) -> (Exchange, Effect) {
+    pub(super) fn context(&self) -> Vec<(&'static str, Value)> {
+        early_context(&self.charging.route, Some(&self.charging.callee))
+    }
+
+    pub(super) fn answered(self, cx: &RequestContext<'_>, reply: Option<&Reply>) -> Step {
         let Self { charging, engine, bill, asking } = self;
         let route = charging.route.clone();
         let Some(quotas) = &route.config.quotas else {
-            return pass(&charging.callee, charging.report, Vec::new(), around, headers);
+            return pass(&charging.callee, charging.report, Vec::new(), cx);
         };
         let tally = match asking.answered(reply) {
             Answered::Ask(asking) => return Self { charging, engine, bill, asking }.ask(),
             Answered::Done(tally) => tally,
         };
-        match engine.told(&bill, tally, around.now) {
+        match engine.told(&bill, tally, cx.now) {
             Ok(told) => {
-                around.worker.telemetry.engine_call(around.metrics, "answered");
+                cx.worker.telemetry.engine_call(cx.metrics, "answered");
                 if engine.engine().synchronise == Synchronise::Periodic {
-                    engine.adopt(&bill, &told, around.store, around.now);
+                    engine.adopt(&bill, &told, cx.store, cx.now);
                 }
-                charging.judge(quotas, told.charge, around, headers)
+                charging.judge(quotas, told.charge, cx)
             }
             Err(error) => {
                 log::warn!("quota engine {}: {error}", engine.engine().endpoint.upstream);
-                charging.alone(quotas, &engine, &bill, error, around, headers)
+                charging.alone(quotas, &engine, &bill, error, cx)
             }
         }
     }

@@ -1,17 +1,18 @@
 //! Credential → caller: known already, verified now, or verified once keys have come.
 
-use super::report::Report;
+use super::report::{Report, early_context};
 use super::request::Request;
 use super::userinfo::AwaitingUserinfo;
-use super::{Around, Effect, Exchange, Route, State, admit, deny, fetch_answered, verification};
+use super::{Context, Effect, RequestContext, Route, State, Step, admit, deny, fetch_answered, verification};
 use crate::config::{Issuer, KeySource};
 use crate::denial::Denial;
-use crate::host::{RequestHeaders, UnixMillis};
+use crate::host::UnixMillis;
 use crate::http::Reply;
 use crate::identity::{Keys, TokenError, Unverified, Verified, find_credential};
 use crate::jose::KeySet;
 use crate::keyring::{Fetch, RemoteKeySet, Want};
 use crate::ownership;
+use crate::tags::Value;
 use crate::worker::{GroupsBy, Known};
 use std::rc::Rc;
 use std::time::Duration;
@@ -41,80 +42,72 @@ impl From<Result<Verified, Denial>> for Sought {
     }
 }
 
-pub(super) fn identify(
-    route: &Rc<Route>,
-    request: Request,
-    around: &Around<'_>,
-    headers: &dyn RequestHeaders,
-) -> (Exchange, Effect) {
-    let found = match find_credential(&route.config.credentials, headers) {
-        Ok(None) => return admit::admit(route, request, None, around, headers),
+pub(super) fn identify(route: &Rc<Route>, request: Request, cx: &RequestContext<'_>) -> Step {
+    let found = match find_credential(&route.config.credentials, cx.headers) {
+        Ok(None) => return admit::admit(route, request, None, cx),
         Ok(Some(found)) => found,
-        Err(error) => return deny(Report::new(route, request), Denial::Credential(error), around, headers),
+        Err(error) => return deny(Report::new(route, request), Denial::Credential(error), cx),
     };
-    if let Some(known) = recall(route, &request, found.bytes(), around) {
-        return admit::admit(route, request, Some(known), around, headers);
+    if let Some(known) = recall(route, &request, found.bytes(), cx) {
+        return admit::admit(route, request, Some(known), cx);
     }
     let token = match found.token() {
         Ok(token) => token,
-        Err(error) => return deny(Report::new(route, request), Denial::Credential(error), around, headers),
+        Err(error) => return deny(Report::new(route, request), Denial::Credential(error), cx),
     };
-    let unverified = match Unverified::parse(&token, &route.config.issuers, around.now) {
+    let unverified = match Unverified::parse(&token, &route.config.issuers, cx.now) {
         Ok(unverified) => unverified,
-        Err(error) => return deny(Report::new(route, request), Denial::Token(error), around, headers),
+        Err(error) => return deny(Report::new(route, request), Denial::Token(error), cx),
     };
-    match seek(route, &unverified, around, headers) {
-        Sought::Verified(verified) => welcome(route, request, token, verified, around, headers),
-        Sought::Denied(denial) => deny(Report::new(route, request), denial, around, headers),
+    match seek(route, &unverified, cx) {
+        Sought::Verified(verified) => welcome(route, request, token, verified, cx),
+        Sought::Denied(denial) => deny(Report::new(route, request), denial, cx),
         Sought::Fetch(fetch) => AwaitingKeys { route: route.clone(), request, token, unverified, fetch }.ask(),
     }
 }
 
 impl AwaitingKeys {
-    fn ask(self) -> (Exchange, Effect) {
+    fn ask(self) -> Step {
         let call = self.fetch.call();
-        (Exchange(State::AwaitingKeys(Box::new(self))), Effect::Dispatch(call))
+        (State::AwaitingKeys(Box::new(self)), Effect::Dispatch(call))
     }
 
-    pub(super) fn answered(
-        self,
-        around: &Around<'_>,
-        headers: &dyn RequestHeaders,
-        reply: Option<&Reply>,
-    ) -> (Exchange, Effect) {
+    pub(super) fn context(&self) -> Vec<(&'static str, Value)> {
+        early_context(&self.route, self.request.callee.as_deref())
+    }
+
+    pub(super) fn answered(self, cx: &RequestContext<'_>, reply: Option<&Reply>) -> Step {
         let Self { route, request, token, unverified, fetch } = self;
         let set = fetch.set().clone();
-        if let Some(fetch) = fetch_answered(fetch, around, reply) {
+        if let Some(fetch) = fetch_answered(fetch, cx, reply) {
             return Self { route, request, token, unverified, fetch }.ask();
         }
-        let verified = match set.current(around.store, around.now) {
-            None => Err(unavailable(&set, set.remote().fetch.cooldown, around)),
-            Some(keys) => {
-                verification::verify(&route, &unverified, Keys::Set(&keys), around, headers).map_err(|denial| {
-                    let is_known = denial != NO_KEY || !set.is_down();
-                    if is_known { denial } else { unavailable(&set, set.remote().fetch.cooldown, around) }
-                })
-            }
+        let verified = match set.current(cx.store, cx.now) {
+            None => Err(unavailable(&set, set.remote().fetch.cooldown, cx)),
+            Some(keys) => verification::verify(&route, &unverified, Keys::Set(&keys), cx).map_err(|denial| {
+                let is_known = denial != NO_KEY || !set.is_down();
+                if is_known { denial } else { unavailable(&set, set.remote().fetch.cooldown, cx) }
+            }),
         };
         match verified {
-            Ok(verified) => welcome(&route, request, token, verified, around, headers),
-            Err(denial) => deny(Report::new(&route, request), denial, around, headers),
+            Ok(verified) => welcome(&route, request, token, verified, cx),
+            Err(denial) => deny(Report::new(&route, request), denial, cx),
         }
     }
 }
 
 /// The caller of a token that was verified before, whose key still counts, and whose groups are as the catalog has them now.
-fn recall(route: &Route, request: &Request, token: &[u8], around: &Around<'_>) -> Option<Rc<Known>> {
-    let found = around.worker.tokens.borrow_mut().get(token, &route.issuer_ids, around.now);
+fn recall(route: &Route, request: &Request, token: &[u8], cx: &Context<'_>) -> Option<Rc<Known>> {
+    let found = cx.worker.tokens.borrow_mut().get(token, &route.issuer_ids, cx.now);
     let known = found.and_then(|(issuer, known)| match route.key_set(issuer) {
         None => Some(known),
-        Some(set) => set.current(around.store, around.now).filter(|keys| keys.has(known.key)).map(|_| known),
+        Some(set) => set.current(cx.store, cx.now).filter(|keys| keys.has(known.key)).map(|_| known),
     });
     let known = known.filter(|known| match known.groups_by {
         GroupsBy::Token => true,
         GroupsBy::Catalog(version) => version == groups_version(request),
     });
-    around.worker.telemetry.token_cache(around.metrics, known.is_some());
+    cx.worker.telemetry.token_cache(cx.metrics, known.is_some());
     known
 }
 
@@ -122,13 +115,13 @@ fn groups_version(request: &Request) -> Option<u128> {
     request.catalog.as_ref().map(|catalog| catalog.groups.version())
 }
 
-fn seek(route: &Route, unverified: &Unverified, around: &Around<'_>, headers: &dyn RequestHeaders) -> Sought {
+fn seek(route: &Route, unverified: &Unverified, cx: &RequestContext<'_>) -> Sought {
     let issuer = unverified.issuer();
-    let verify = |keys: Keys<'_>| verification::verify(route, unverified, keys, around, headers);
+    let verify = |keys: Keys<'_>| verification::verify(route, unverified, keys, cx);
     match (&issuer.keys, route.key_set(issuer.id)) {
         (KeySource::Inline(keys), _) => verify(Keys::Set(keys)).into(),
         (KeySource::Secrets(secrets), _) => verify(Keys::Secrets(secrets)).into(),
-        (KeySource::Remote(_), Some(set)) => seek_remote(set, &|keys| verify(Keys::Set(keys)), around),
+        (KeySource::Remote(_), Some(set)) => seek_remote(set, &|keys| verify(Keys::Set(keys)), cx),
         // A remote issuer has its set from the day the route was made; without one, no key fits.
         (KeySource::Remote(_), None) => Sought::Denied(NO_KEY),
     }
@@ -137,29 +130,29 @@ fn seek(route: &Route, unverified: &Unverified, around: &Around<'_>, headers: &d
 fn seek_remote(
     set: &Rc<RemoteKeySet>,
     verify: &dyn Fn(&KeySet) -> Result<Verified, Denial>,
-    around: &Around<'_>,
+    cx: &Context<'_>,
 ) -> Sought {
     let is_found = |outcome: &Result<Verified, Denial>| !matches!(outcome, Err(NO_KEY));
-    let known = set.current(around.store, around.now);
-    if !set.is_overdue(around.now)
+    let known = set.current(cx.store, cx.now);
+    if !set.is_overdue(cx.now)
         && let Some(outcome) = known.as_deref().map(verify).filter(is_found)
     {
         return outcome.into();
     }
     // What this worker does not know may be known to another: a set, a key, a fetch that runs.
-    let newest = set.newest(around.store, around.now);
+    let newest = set.newest(cx.store, cx.now);
     let outcome = newest.as_deref().map(verify);
     let want = match &outcome {
         None => Want::NoKeys,
         Some(Err(NO_KEY)) => Want::UnknownKey,
         Some(_) => Want::Refresh,
     };
-    if want != Want::Refresh || set.is_overdue(around.now) {
-        match (set.request_fetch(around.store, around.now, want), want) {
+    if want != Want::Refresh || set.is_overdue(cx.now) {
+        match (set.request_fetch(cx.store, cx.now, want), want) {
             (Ok(fetch), _) => return Sought::Fetch(fetch),
-            (Err(not_now), Want::NoKeys) => return Sought::Denied(unavailable(set, not_now.retry_after, around)),
+            (Err(not_now), Want::NoKeys) => return Sought::Denied(unavailable(set, not_now.retry_after, cx)),
             (Err(not_now), Want::UnknownKey) if not_now.provider_down => {
-                return Sought::Denied(unavailable(set, not_now.retry_after, around));
+                return Sought::Denied(unavailable(set, not_now.retry_after, cx));
             }
             (Err(_), Want::UnknownKey | Want::Refresh) => {}
         }
@@ -167,26 +160,19 @@ fn seek_remote(
     outcome.unwrap_or(Err(NO_KEY)).into()
 }
 
-fn unavailable(set: &RemoteKeySet, retry_after: Duration, around: &Around<'_>) -> Denial {
-    Denial::KeysUnavailable { had_keys: set.age(around.now).is_some(), retry_after }
+fn unavailable(set: &RemoteKeySet, retry_after: Duration, cx: &Context<'_>) -> Denial {
+    Denial::KeysUnavailable { had_keys: set.age(cx.now).is_some(), retry_after }
 }
 
 /// A token has held. Its groups may have to be asked for; then its caller is remembered until the token ends.
-fn welcome(
-    route: &Rc<Route>,
-    request: Request,
-    token: String,
-    verified: Verified,
-    around: &Around<'_>,
-    headers: &dyn RequestHeaders,
-) -> (Exchange, Effect) {
+fn welcome(route: &Rc<Route>, request: Request, token: String, verified: Verified, cx: &RequestContext<'_>) -> Step {
     let (expires, key) = (verified.expires, verified.key);
     let issuer = verified.issuer.clone();
     let principal = match ownership::principal(verified, request.catalog.as_deref()) {
         Ok(principal) => principal,
         Err(error) => {
-            let denial = verification::in_vain(route, error, around, headers);
-            return deny(Report::new(route, request), denial, around, headers);
+            let denial = verification::in_vain(route, error, cx);
+            return deny(Report::new(route, request), denial, cx);
         }
     };
     let needs_catalog = issuer.groups.needs_catalog();
@@ -195,7 +181,7 @@ fn welcome(
     let newcomer = Newcomer { route: route.clone(), request, token, issuer: issuer.clone(), known, expires };
     match AwaitingUserinfo::needed(&issuer, &newcomer.known) {
         Some(userinfo) => AwaitingUserinfo::ask(userinfo, newcomer),
-        None => newcomer.remember(around, headers),
+        None => newcomer.remember(cx),
     }
 }
 
@@ -211,11 +197,11 @@ pub(super) struct Newcomer {
 }
 
 impl Newcomer {
-    pub(super) fn remember(self, around: &Around<'_>, headers: &dyn RequestHeaders) -> (Exchange, Effect) {
+    pub(super) fn remember(self, cx: &RequestContext<'_>) -> Step {
         let known = Rc::new(self.known);
-        let mut tokens = around.worker.tokens.borrow_mut();
-        tokens.insert(self.token, self.issuer.id, around.now, self.expires, known.clone());
+        let mut tokens = cx.worker.tokens.borrow_mut();
+        tokens.insert(self.token, self.issuer.id, cx.now, self.expires, known.clone());
         drop(tokens);
-        admit::admit(&self.route, self.request, Some(known), around, headers)
+        admit::admit(&self.route, self.request, Some(known), cx)
     }
 }

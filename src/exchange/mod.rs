@@ -10,6 +10,7 @@
 
 mod admit;
 mod aim;
+mod background;
 mod charge;
 mod findings;
 mod identify;
@@ -21,26 +22,27 @@ mod upkeep;
 mod userinfo;
 mod verification;
 
+pub use background::{Background, TICK, background_answered, tick};
 pub use findings::Findings;
 pub use route::Route;
 use upkeep::fetch_answered;
-pub use upkeep::{Errand, tick};
 
 use crate::denial::Denial;
-use crate::host::{Metrics, RequestHeaders, SharedData, UnixMillis};
+use crate::host::{HostFacts, Metrics, RequestHeaders, SharedData, Snapshot, UnixMillis};
 use crate::http::{Call, Reply};
-use crate::tags::Value;
+use crate::tags::{Edit, Value};
 use crate::worker::Worker;
 use aim::AwaitingCatalog;
 use charge::AwaitingQuota;
 use identify::AwaitingKeys;
 use report::Report;
 use request::Request;
+use std::ops::Deref;
 use std::rc::Rc;
 use userinfo::AwaitingUserinfo;
 
-/// The world around an event.
-pub struct Around<'a> {
+/// What an event can use: the worker, the node and the time.
+pub struct Context<'a> {
     /// What the routes of this worker share.
     pub worker: &'a Worker,
     /// What the workers of this node share.
@@ -51,8 +53,30 @@ pub struct Around<'a> {
     pub now: UnixMillis,
 }
 
+/// What an event of a request can use besides: its header lines, and what the host tells of it.
+struct RequestContext<'a> {
+    context: &'a Context<'a>,
+    headers: &'a dyn RequestHeaders,
+    facts: &'a dyn HostFacts,
+}
+
+impl<'a> Deref for RequestContext<'a> {
+    type Target = Context<'a>;
+
+    fn deref(&self) -> &Context<'a> {
+        self.context
+    }
+}
+
 /// A request in one of its states.
-pub struct Exchange(State);
+pub struct Exchange {
+    state: State,
+    /// What the host told when the request arrived; read before the request first waits, and never again.
+    facts: Snapshot,
+}
+
+/// What an event leads to: the request's next state, and what the adapter does.
+type Step = (State, Effect);
 
 enum State {
     AwaitingCatalog(Box<AwaitingCatalog>),
@@ -87,10 +111,8 @@ pub enum Effect {
 /// How the request changes on its way.
 #[derive(Debug, Default)]
 pub struct Forward {
-    /// Headers to remove.
-    pub remove: Vec<std::borrow::Cow<'static, str>>,
-    /// Headers to set, after that.
-    pub set: Vec<(&'static str, Value)>,
+    /// What becomes of its header lines.
+    pub edits: Vec<Edit>,
     /// The audit line and its level, unless sampling leaves it out.
     pub audit: Option<(log::Level, String)>,
 }
@@ -108,36 +130,63 @@ pub struct Answer {
     pub audit: Option<(log::Level, String)>,
 }
 
-/// A request has come.
-pub fn begin(route: &Rc<Route>, around: &Around<'_>, headers: &dyn RequestHeaders) -> (Exchange, Effect) {
-    let request = Request::read(headers, around.now);
-    if route.config.credentials.pass_cors_preflight && request.is_preflight(headers) {
-        return admit::preflight(route, Request { callee: route.callee.clone(), ..request }, around, headers);
-    }
-    aim::aim(route, request, around, headers)
+/// A request has arrived. The only event that may ask the host for `facts`.
+pub fn begin(
+    route: &Rc<Route>,
+    context: &Context<'_>,
+    headers: &dyn RequestHeaders,
+    facts: &dyn HostFacts,
+) -> (Exchange, Effect) {
+    let (state, effect) = arrive(route, &RequestContext { context, headers, facts });
+    let facts = if matches!(effect, Effect::Dispatch(_)) { Snapshot::of(facts) } else { Snapshot::default() };
+    (Exchange { state, facts }, effect)
 }
 
-/// A request has come for a route whose configuration was refused.
-pub fn refuse_misconfigured(around: &Around<'_>, headers: &dyn RequestHeaders) -> (Exchange, Effect) {
-    let request = Request::read(headers, around.now);
-    deny(Report::without_route(request), Denial::Configuration, around, headers)
+fn arrive(route: &Rc<Route>, cx: &RequestContext<'_>) -> Step {
+    let request = match Request::read(route, cx) {
+        Ok(request) => request,
+        Err((request, fault)) => return deny(Report::new(route, request), Denial::Headers(fault), cx),
+    };
+    if route.config.credentials.pass_cors_preflight && request.is_preflight(cx.headers) {
+        return admit::preflight(route, Request { callee: route.callee.clone(), ..request }, cx);
+    }
+    aim::aim(route, request, cx)
+}
+
+/// A request has arrived for a route whose configuration was refused.
+pub fn refuse_misconfigured(
+    context: &Context<'_>,
+    headers: &dyn RequestHeaders,
+    facts: &dyn HostFacts,
+) -> (Exchange, Effect) {
+    let cx = RequestContext { context, headers, facts };
+    let (state, effect) = deny(Report::without_route(Request::bare(&cx)), Denial::Configuration, &cx);
+    (Exchange { state, facts: Snapshot::default() }, effect)
 }
 
 impl Exchange {
     /// The answer to the call of [`Effect::Dispatch`] has come, or none will (`None`).
-    pub fn answered(self, around: &Around<'_>, headers: &dyn RequestHeaders, reply: Option<&Reply>) -> (Self, Effect) {
-        match self.0 {
-            State::AwaitingCatalog(awaiting) => awaiting.answered(around, headers, reply),
-            State::AwaitingKeys(awaiting) => awaiting.answered(around, headers, reply),
-            State::AwaitingUserinfo(awaiting) => awaiting.answered(around, headers, reply),
-            State::AwaitingQuota(awaiting) => awaiting.answered(around, headers, reply),
-            State::Admitted(_) | State::Denied(_) => (self, Effect::Nothing),
-        }
+    pub fn answered(
+        self,
+        context: &Context<'_>,
+        headers: &dyn RequestHeaders,
+        reply: Option<&Reply>,
+    ) -> (Self, Effect) {
+        let Self { state, facts } = self;
+        let cx = RequestContext { context, headers, facts: &facts };
+        let (state, effect) = match state {
+            State::AwaitingCatalog(awaiting) => awaiting.answered(&cx, reply),
+            State::AwaitingKeys(awaiting) => awaiting.answered(&cx, reply),
+            State::AwaitingUserinfo(awaiting) => awaiting.answered(&cx, reply),
+            State::AwaitingQuota(awaiting) => awaiting.answered(&cx, reply),
+            state @ (State::Admitted(_) | State::Denied(_)) => (state, Effect::Nothing),
+        };
+        (Self { state, facts }, effect)
     }
 
     /// Fields for the answer to the client.
     pub fn response_headers(&self) -> &[(&'static str, String)] {
-        match &self.0 {
+        match &self.state {
             State::Admitted(admitted) => &admitted.response_headers,
             State::AwaitingCatalog(_)
             | State::AwaitingKeys(_)
@@ -147,22 +196,21 @@ impl Exchange {
         }
     }
 
-    /// What a gateway that can pass it on to later code is told of an admitted request.
+    /// What later code in the gateway is told of the request, as far as it is known by now. A request that waits has its entity;
+    /// one that is admitted also has who called and why it passed.
     pub fn context(&self) -> Vec<(&'static str, Value)> {
-        match &self.0 {
+        match &self.state {
             State::Admitted(Admitted { report, has_context: true, .. }) => report.context(),
-            State::Admitted(_)
-            | State::AwaitingCatalog(_)
-            | State::AwaitingKeys(_)
-            | State::AwaitingUserinfo(_)
-            | State::AwaitingQuota(_)
-            | State::Denied(_) => Vec::new(),
+            State::AwaitingKeys(awaiting) => awaiting.context(),
+            State::AwaitingUserinfo(awaiting) => awaiting.context(),
+            State::AwaitingQuota(awaiting) => awaiting.context(),
+            State::Admitted(_) | State::AwaitingCatalog(_) | State::Denied(_) => Vec::new(),
         }
     }
 
     /// What was found out about the request, once it is settled.
     pub fn findings(&self) -> Option<Findings<'_>> {
-        match &self.0 {
+        match &self.state {
             State::Admitted(Admitted { report, .. }) | State::Denied(report) => Some(report.findings()),
             State::AwaitingCatalog(_)
             | State::AwaitingKeys(_)
@@ -172,21 +220,21 @@ impl Exchange {
     }
 
     /// The answer is out, or the client is gone (`None`).
-    pub fn finished(self, around: &Around<'_>, status: Option<u16>) {
-        match self.0 {
+    pub fn finished(self, cx: &Context<'_>, status: Option<u16>) {
+        match self.state {
             State::AwaitingCatalog(_)
             | State::AwaitingKeys(_)
             | State::AwaitingUserinfo(_)
             | State::AwaitingQuota(_) => {}
-            State::Admitted(Admitted { report, .. }) | State::Denied(report) => report.finished(around, status),
+            State::Admitted(Admitted { report, .. }) | State::Denied(report) => report.finished(cx, status),
         }
     }
 }
 
-fn deny(report: Report, denial: Denial, around: &Around<'_>, headers: &dyn RequestHeaders) -> (Exchange, Effect) {
-    let (report, answer, audit) = report.denied(denial, around, headers);
+fn deny(report: Report, denial: Denial, cx: &RequestContext<'_>) -> Step {
+    let (report, answer, audit) = report.denied(denial, cx);
     let answer = Answer { status: answer.status, headers: answer.headers, body: answer.body, audit };
-    (Exchange(State::Denied(report)), Effect::Answer(answer))
+    (State::Denied(report), Effect::Answer(answer))
 }
 
 #[cfg(test)]

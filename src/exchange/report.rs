@@ -1,16 +1,15 @@
 //! What is told of a request: the audit line and the counts.
 
 use super::request::{Marks, Request};
-use super::{Around, Findings, Route};
+use super::{Context, Findings, RequestContext, Route};
 use crate::config::{Mode, Quotas};
 use crate::denial::{self, About, Denial};
 use crate::entity::EntityRef;
-use crate::host::RequestHeaders;
 use crate::identity::{Groups, Principal};
 use crate::ownership::Callee;
 use crate::policy::{Decision, Outcome};
 use crate::quota::WindowState;
-use crate::tags::{self, Value};
+use crate::tags::{self, ClientLines, Value};
 use crate::telemetry::{AuditRecord, Quota, Verdict, What, Who, sampled};
 use crate::worker::Known;
 use std::rc::Rc;
@@ -79,63 +78,59 @@ impl Report {
         self.granted_by.as_ref()
     }
 
+    /// The protected header lines that the client sent.
+    pub(super) fn lines(&self) -> &ClientLines {
+        &self.request.lines
+    }
+
     pub(super) fn method(&self) -> &str {
         &self.request.method
     }
 
     /// Counts what was charged, once a policy.
-    pub(super) fn charged(&mut self, quotas: &Quotas, states: Vec<WindowState>, around: &Around<'_>) {
+    pub(super) fn charged(&mut self, quotas: &Quotas, states: Vec<WindowState>, cx: &Context<'_>) {
         if let Some(entity) = self.counted_entity() {
             for policy in &quotas.policies {
                 let units = policy.cost_of(&self.request.method);
-                let telemetry = &around.worker.telemetry;
-                telemetry.quota_charged(around.metrics, entity, self.granted_by(), &policy.name, units);
+                let telemetry = &cx.worker.telemetry;
+                telemetry.quota_charged(cx.metrics, entity, self.granted_by(), &policy.name, units);
             }
         }
         self.quota = states;
     }
 
     /// Counts what had no room, once a policy.
-    pub(super) fn exhausted(&mut self, states: Vec<WindowState>, around: &Around<'_>) {
+    pub(super) fn exhausted(&mut self, states: Vec<WindowState>, cx: &Context<'_>) {
         if let Some(entity) = self.counted_entity() {
             let mut policies: Vec<_> =
                 states.iter().filter(|state| state.violated).map(|state| &*state.policy).collect();
             policies.dedup();
             for policy in policies {
-                around.worker.telemetry.quota_exhausted(around.metrics, entity, self.granted_by(), policy);
+                cx.worker.telemetry.quota_exhausted(cx.metrics, entity, self.granted_by(), policy);
             }
         }
         self.quota = states;
     }
 
-    pub(super) fn passed_preflight(
-        mut self,
-        around: &Around<'_>,
-        headers: &dyn RequestHeaders,
-    ) -> (Self, Option<Line>) {
+    pub(super) fn passed_preflight(mut self, cx: &RequestContext<'_>) -> (Self, Option<Line>) {
         self.reason = "cors_preflight";
-        self.allowed(around, headers)
+        self.allowed(cx)
     }
 
-    pub(super) fn allowed(self, around: &Around<'_>, headers: &dyn RequestHeaders) -> (Self, Option<Line>) {
+    pub(super) fn allowed(self, cx: &RequestContext<'_>) -> (Self, Option<Line>) {
         let decision = if self.denial.is_some() { "shadow_deny" } else { "allow" };
-        self.count(decision, around);
-        let line = self.drawn(headers).map(|marks| self.line(decision, &marks, around, headers));
+        self.count(decision, cx);
+        let line = self.drawn(cx).map(|marks| self.line(decision, &marks, cx));
         (self, line)
     }
 
     /// Tells a denial, and what the client is answered.
-    pub(super) fn denied(
-        mut self,
-        denial: Denial,
-        around: &Around<'_>,
-        headers: &dyn RequestHeaders,
-    ) -> (Self, denial::Answer, Option<Line>) {
-        let marks = Marks::read(headers);
+    pub(super) fn denied(mut self, denial: Denial, cx: &RequestContext<'_>) -> (Self, denial::Answer, Option<Line>) {
+        let marks = Marks::read(cx.headers);
         let answer = denial.answer(&self.about(&marks));
         self.denial = Some(denial);
-        self.count("deny", around);
-        let line = self.line("deny", &marks, around, headers);
+        self.count("deny", cx);
+        let line = self.line("deny", &marks, cx);
         (self, answer, Some(line))
     }
 
@@ -169,15 +164,15 @@ impl Report {
         }
     }
 
-    pub(super) fn finished(&self, around: &Around<'_>, status: Option<u16>) {
+    pub(super) fn finished(&self, cx: &Context<'_>, status: Option<u16>) {
         if self.is_counted() {
-            let took = around.now.since(self.request.came);
-            around.worker.telemetry.response(around.metrics, self.entity(), self.owner(), status, took);
+            let took = cx.now.since(self.request.came);
+            cx.worker.telemetry.response(cx.metrics, self.entity(), self.owner(), status, took);
         }
     }
 
     /// The marks of a request that passes and is told of: the configured share, and all that shadow mode spared.
-    fn drawn(&self, headers: &dyn RequestHeaders) -> Option<Marks> {
+    fn drawn(&self, cx: &RequestContext<'_>) -> Option<Marks> {
         let share = match self.denial {
             Some(_) => 1.0,
             None => self.route.as_ref().map_or(1.0, |route| route.config.audit.sample_allows),
@@ -185,18 +180,18 @@ impl Report {
         if share <= 0.0 {
             return None;
         }
-        let marks = Marks::read(headers);
+        let marks = Marks::read(cx.headers);
         let seed = marks.trace.as_ref().or(marks.id.as_ref());
         let without_marks = seed.is_none().then_some((self.request.came.0, &self.request.target));
         sampled(share, (seed, without_marks)).then_some(marks)
     }
 
     /// The audit line of a decision.
-    fn line(&self, decision: &'static str, marks: &Marks, around: &Around<'_>, headers: &dyn RequestHeaders) -> Line {
-        let (path, route) = (self.request.path(), headers.route());
+    fn line(&self, decision: &'static str, marks: &Marks, cx: &RequestContext<'_>) -> Line {
+        let path = self.request.path();
         let detail = self.denial.as_ref().and_then(Denial::detail);
         let record = AuditRecord {
-            time: around.now,
+            time: cx.now,
             request_id: marks.id.as_deref(),
             trace_id: marks.trace_id(),
             who: self.principal().map(who),
@@ -204,7 +199,7 @@ impl Report {
                 entity: self.entity().map(EntityRef::as_str),
                 lifecycle: self.callee().and_then(|callee| callee.lifecycle.as_deref()),
                 ownership: self.ownership(),
-                route: route.as_deref(),
+                route: cx.facts.route(),
                 method: &self.request.method,
                 path: &path,
             },
@@ -228,10 +223,10 @@ impl Report {
         self.denial.as_ref().map_or(self.reason, Denial::reason)
     }
 
-    fn count(&self, decision: &str, around: &Around<'_>) {
+    fn count(&self, decision: &str, cx: &Context<'_>) {
         if self.is_counted() {
-            let (telemetry, reason) = (&around.worker.telemetry, self.told_reason());
-            telemetry.decision(around.metrics, self.entity(), self.owner(), self.granted_by(), decision, reason);
+            let (telemetry, reason) = (&cx.worker.telemetry, self.told_reason());
+            telemetry.decision(cx.metrics, self.entity(), self.owner(), self.granted_by(), decision, reason);
         }
     }
 
@@ -267,6 +262,11 @@ impl Report {
     fn owner(&self) -> Option<&EntityRef> {
         self.callee().and_then(Callee::owner)
     }
+}
+
+/// What later code in the gateway is told of a request that waits: its outcome is not known yet.
+pub(super) fn early_context(route: &Route, callee: Option<&Callee>) -> Vec<(&'static str, Value)> {
+    callee.filter(|_| route.config.tags.context).map(tags::entity_context).unwrap_or_default()
 }
 
 fn who(principal: &Principal) -> Who<'_> {

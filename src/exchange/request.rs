@@ -1,8 +1,10 @@
 //! What is read of a request, once.
 
+use super::{RequestContext, Route};
 use crate::catalog::Index;
 use crate::host::{RequestHeaders, UnixMillis};
 use crate::ownership::Callee;
+use crate::tags::{ClientLines, HeaderFault};
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -19,21 +21,35 @@ pub(super) struct Request {
     pub callee: Option<Rc<Callee>>,
     /// The catalog that the caller's groups are looked up in, where the route has one that may serve.
     pub catalog: Option<Rc<Index>>,
+    /// The protected header lines that the client sent.
+    pub lines: ClientLines,
     /// When it came.
     pub came: UnixMillis,
 }
 
 impl Request {
-    pub(super) fn read(headers: &dyn RequestHeaders, now: UnixMillis) -> Self {
+    /// Reads a request to a route.
+    ///
+    /// # Errors
+    /// What is wrong with its header lines, and the request as far as it was read.
+    pub(super) fn read(route: &Route, cx: &RequestContext<'_>) -> Result<Self, (Self, HeaderFault)> {
+        let request = Self::bare(cx);
+        match ClientLines::read(&route.config.tags, &route.config.credentials, cx.headers) {
+            Ok(lines) => Ok(Self { lines, ..request }),
+            Err(fault) => Err((Self { callee: route.callee.clone(), ..request }, fault)),
+        }
+    }
+
+    /// Reads no more of a request than an answer to it needs.
+    pub(super) fn bare(cx: &RequestContext<'_>) -> Self {
+        let method = cx.headers.get(":method").map(|method| String::from_utf8_lossy(&method).into_owned());
         Self {
-            method: headers
-                .get(":method")
-                .map(|method| String::from_utf8_lossy(&method).into_owned())
-                .unwrap_or_default(),
-            target: headers.get(":path").map(Cow::into_owned).unwrap_or_default(),
+            method: method.unwrap_or_default(),
+            target: cx.headers.get(":path").map(Cow::into_owned).unwrap_or_default(),
             callee: None,
             catalog: None,
-            came: now,
+            lines: ClientLines::default(),
+            came: cx.now,
         }
     }
 

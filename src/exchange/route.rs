@@ -1,7 +1,6 @@
 //! A route: its configuration, and its share of what the worker keeps for all routes.
 
 use super::aim::RouteCatalog;
-use super::upkeep::KEYS;
 use crate::config::{Config, Issuer, IssuerId, KeySource};
 use crate::identity::Budget;
 use crate::keyring::RemoteKeySet;
@@ -9,7 +8,6 @@ use crate::ownership::Callee;
 use crate::quota::engine::EngineState;
 use crate::worker::Worker;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// A configured route.
 pub struct Route {
@@ -26,7 +24,7 @@ pub struct Route {
     pub(super) callee: Option<Rc<Callee>>,
     /// The catalog that says it.
     pub(super) catalog: Option<RouteCatalog>,
-    tick: Option<Duration>,
+    needs_ticks: bool,
 }
 
 impl Route {
@@ -49,12 +47,11 @@ impl Route {
         let has_keys = key_sets.iter().any(Option::is_some) || config.issuers.iter().any(has_aging);
         let engine = config.quotas.as_ref().and_then(|quotas| quotas.engine.as_ref());
         let engine = engine.map(|engine| worker.engines.get(engine));
-        let interval = engine.as_ref().map(|engine| engine.engine().interval.min(KEYS));
         let catalog = config.catalog.as_ref().map(|catalog| RouteCatalog::new(catalog, &config, worker));
-        let tick = interval.or((has_keys || catalog.is_some()).then_some(KEYS));
+        let needs_ticks = has_keys || catalog.is_some() || engine.is_some();
         let callee = Callee::configured(&config).map(Rc::new);
         let budget = worker.budgets.get(config.verification);
-        Rc::new(Self { config, issuer_ids, key_sets, budget, engine, callee, catalog, tick })
+        Rc::new(Self { config, issuer_ids, key_sets, budget, engine, callee, catalog, needs_ticks })
     }
 
     /// Its configuration.
@@ -62,10 +59,10 @@ impl Route {
         &self.config
     }
 
-    /// How often something is to be done beside requests, if anything is: for catalogs, for keys that a provider serves or
-    /// that age, and for counts that a cluster shares.
-    pub fn tick(&self) -> Option<Duration> {
-        self.tick
+    /// Whether something is to be done beside requests: for catalogs, for keys that a provider serves or that age, and for counts
+    /// that a cluster shares.
+    pub fn needs_ticks(&self) -> bool {
+        self.needs_ticks
     }
 
     /// The remote key set of the issuer with this id.

@@ -1,14 +1,14 @@
 //! Groups that a token does not carry: asked of its issuer with the caller's own token, once a token.
 
 use super::identify::Newcomer;
-use super::report::Report;
-use super::{Around, Effect, Exchange, State, deny, verification};
+use super::report::{Report, early_context};
+use super::{Effect, RequestContext, State, Step, deny, verification};
 use crate::config::{Issuer, PrincipalKind, Userinfo};
-use crate::host::RequestHeaders;
 use crate::http::{Call, Reply};
 use crate::identity::claims::{Claims, Names};
 use crate::identity::{Groups, GroupsUnknown, TokenError};
 use crate::ownership::map_groups;
+use crate::tags::Value;
 use crate::worker::Known;
 use std::time::Duration;
 
@@ -29,36 +29,35 @@ impl AwaitingUserinfo {
         issuer.userinfo.as_ref().filter(|_| may_have_groups && is_known && is_silent())
     }
 
-    pub(super) fn ask(userinfo: &Userinfo, newcomer: Newcomer) -> (Exchange, Effect) {
+    pub(super) fn ask(userinfo: &Userinfo, newcomer: Newcomer) -> Step {
         let call = Call {
             authorization: Some(format!("Bearer {}", newcomer.token)),
             ..userinfo.endpoint.get(userinfo.timeout, MAX_ANSWER_BYTES)
         };
-        (Exchange(State::AwaitingUserinfo(Box::new(Self(newcomer)))), Effect::Dispatch(call))
+        (State::AwaitingUserinfo(Box::new(Self(newcomer))), Effect::Dispatch(call))
     }
 
-    pub(super) fn answered(
-        self,
-        around: &Around<'_>,
-        headers: &dyn RequestHeaders,
-        reply: Option<&Reply>,
-    ) -> (Exchange, Effect) {
+    pub(super) fn context(&self) -> Vec<(&'static str, Value)> {
+        early_context(&self.0.route, self.0.request.callee.as_deref())
+    }
+
+    pub(super) fn answered(self, cx: &RequestContext<'_>, reply: Option<&Reply>) -> Step {
         let Self(mut newcomer) = self;
         let told = groups(&newcomer, reply);
-        around.worker.telemetry.userinfo(around.metrics, &newcomer.issuer.issuer, told.name());
+        cx.worker.telemetry.userinfo(cx.metrics, &newcomer.issuer.issuer, told.name());
         match told {
             Told::Groups(groups) => newcomer.known.principal.groups = groups,
             Told::Refused => {
-                let denial = verification::in_vain(&newcomer.route, TokenError::RefusedByIssuer, around, headers);
-                return deny(Report::new(&newcomer.route, newcomer.request), denial, around, headers);
+                let denial = verification::in_vain(&newcomer.route, TokenError::RefusedByIssuer, cx);
+                return deny(Report::new(&newcomer.route, newcomer.request), denial, cx);
             }
             Told::Nothing => {
                 log::warn!("userinfo of issuer {} did not tell the groups of a token", newcomer.issuer.issuer);
                 newcomer.known.principal.groups = Groups::Unknown(GroupsUnknown::Unavailable);
-                newcomer.expires = newcomer.expires.min(around.now.after(PAUSE));
+                newcomer.expires = newcomer.expires.min(cx.now.after(PAUSE));
             }
         }
-        newcomer.remember(around, headers)
+        newcomer.remember(cx)
     }
 }
 

@@ -1,9 +1,10 @@
 //! One request: callbacks in, effects out.
 
+use super::facts::Facts;
 use super::headers::Headers;
-use super::vm::{self, around, is_kong, request_headers};
+use super::vm::{self, is_kong, with_context};
 use super::{dispatch, ticker};
-use crate::exchange::{self, Answer, Effect, Exchange, Forward, Route};
+use crate::exchange::{self, Answer, Effect, Exchange, Route};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
@@ -14,71 +15,68 @@ pub(super) struct Http {
     root: u32,
     route: Option<Rc<Route>>,
     exchange: Option<Exchange>,
-    /// How many headers the request came with, by the host's count.
-    headers: usize,
-    /// Longest body of the answer that the exchange waits for.
-    limit: usize,
+    /// What the exchange needs when the answer to its call comes.
+    waiting: Option<Waiting>,
     status: Option<u16>,
 }
 
-/// What became of the request once an effect was carried out.
-enum Carried {
-    /// It may go on to the upstream.
-    Forwarded,
-    /// It waits for a dispatch, or is answered.
-    Stopped,
+/// A request that waits for the answer to a call.
+struct Waiting {
+    /// Its header lines, as they were listed when it arrived.
+    headers: Headers,
+    /// Longest body of the answer.
+    limit: usize,
 }
 
 impl Http {
     pub(super) fn new(root: u32, route: Option<Rc<Route>>) -> Self {
-        Self { root, route, exchange: None, headers: 0, limit: 0, status: None }
+        Self { root, route, exchange: None, waiting: None, status: None }
     }
 
-    fn carry_out(&mut self, mut step: (Exchange, Effect), headers: &Headers) -> Carried {
+    /// Carries effects out until the request waits or is settled. Whether it may go on to the upstream now.
+    fn carry_out(&mut self, mut step: (Exchange, Effect), headers: Headers) -> Action {
         loop {
             let (exchange, effect) = step;
             if let Effect::Dispatch(call) = effect {
                 if dispatch::send(&call).is_some() {
-                    (self.exchange, self.limit) = (Some(exchange), call.limit);
-                    return Carried::Stopped;
+                    self.exchange = Some(exchange);
+                    self.waiting = Some(Waiting { headers, limit: call.limit });
+                    return Action::Pause;
                 }
                 // The host took no call: as good as a server that does not answer.
-                step = around(|around| exchange.answered(around, headers, None));
+                step = with_context(|cx| exchange.answered(cx, &headers, None));
                 continue;
             }
             self.exchange = Some(exchange);
             return match effect {
                 Effect::Forward(forward) => {
-                    self.edit_request(&forward, headers);
-                    Carried::Forwarded
+                    headers.edit(&forward.edits);
+                    log_line(forward.audit.as_ref());
+                    Action::Continue
                 }
                 Effect::Answer(answer) => {
                     send(&answer);
-                    Carried::Stopped
+                    Action::Pause
                 }
-                Effect::Dispatch(_) | Effect::Nothing => Carried::Stopped,
+                Effect::Dispatch(_) | Effect::Nothing => Action::Pause,
             };
         }
     }
 
-    fn edit_request(&self, forward: &Forward, headers: &Headers) {
-        headers.edit(&forward.remove, &forward.set);
-        if is_kong() {
-            for (name, value) in self.exchange.iter().flat_map(Exchange::context) {
-                let _ = hostcalls::set_property(vec!["kong", "ctx", "shared", name], Some(value.as_bytes()));
-            }
+    /// Tells later code in Kong what is known of the request. Only when it arrives: Kong's context must not be written after a
+    /// dispatch.
+    fn tell_context(&self) {
+        for (name, value) in self.exchange.iter().flat_map(Exchange::context) {
+            let _ = hostcalls::set_property(vec!["kong", "ctx", "shared", name], Some(value.as_bytes()));
         }
-        log_line(forward.audit.as_ref());
     }
 
     /// Envoy deletes the root context that keeps the worker's timer when its route is removed; then the next route that is
     /// called takes it over. Kong keeps them all, and allows timers in root contexts only.
     fn keep_timer(&self) {
-        if ticker::is_unkept()
-            && !is_kong()
-            && let Some(period) = self.route.as_ref().and_then(|route| route.tick())
-        {
-            ticker::start(self.root, period, vm::now());
+        let needs_ticks = || self.route.as_ref().is_some_and(|route| route.needs_ticks());
+        if ticker::is_unkept() && !is_kong() && needs_ticks() {
+            ticker::start(self.root, vm::now());
         }
     }
 }
@@ -86,16 +84,16 @@ impl Http {
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, headers: usize, _end_of_stream: bool) -> Action {
         self.keep_timer();
-        self.headers = headers;
-        let headers = request_headers(headers);
-        let begun = around(|around| match &self.route {
-            Some(route) => exchange::begin(route, around, &headers),
-            None => exchange::refuse_misconfigured(around, &headers),
+        let (headers, facts) = (Headers::list(is_kong(), headers), Facts::new(is_kong()));
+        let begun = with_context(|cx| match &self.route {
+            Some(route) => exchange::begin(route, cx, &headers, &facts),
+            None => exchange::refuse_misconfigured(cx, &headers, &facts),
         });
-        match self.carry_out(begun, &headers) {
-            Carried::Forwarded => Action::Continue,
-            Carried::Stopped => Action::Pause,
+        let action = self.carry_out(begun, headers);
+        if is_kong() {
+            self.tell_context();
         }
+        action
     }
 
     fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
@@ -110,18 +108,18 @@ impl HttpContext for Http {
 
     fn on_log(&mut self) {
         if let Some(exchange) = self.exchange.take() {
-            around(|around| exchange.finished(around, self.status));
+            with_context(|cx| exchange.finished(cx, self.status));
         }
     }
 }
 
 impl Context for Http {
     fn on_http_call_response(&mut self, _token: u32, headers: usize, body_size: usize, _trailers: usize) {
-        let Some(exchange) = self.exchange.take() else { return };
-        let reply = dispatch::reply(headers, body_size, self.limit);
-        let headers = request_headers(self.headers);
-        let settled = around(|around| exchange.answered(around, &headers, reply.as_ref()));
-        if let Carried::Forwarded = self.carry_out(settled, &headers) {
+        let (Some(exchange), Some(waiting)) = (self.exchange.take(), self.waiting.take()) else { return };
+        let Waiting { headers: request_headers, limit } = waiting;
+        let reply = dispatch::reply(headers, body_size, limit);
+        let settled = with_context(|cx| exchange.answered(cx, &request_headers, reply.as_ref()));
+        if let Action::Continue = self.carry_out(settled, request_headers) {
             // Kong goes on by itself after a failed dispatch and does not mind being told.
             let _ = hostcalls::resume_http_request();
         }

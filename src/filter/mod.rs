@@ -4,6 +4,7 @@
 //! own. Quirks of hosts that force its hand are named where they do.
 
 mod dispatch;
+mod facts;
 mod headers;
 mod host;
 mod http;

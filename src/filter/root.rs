@@ -1,14 +1,14 @@
 //! One root context a configuration.
 
 use super::http::Http;
-use super::vm::{self, around, worker};
+use super::vm::{self, background, with_context, worker};
 use super::{dispatch, ticker};
 use crate::config::Config;
-use crate::exchange::{self, Errand, Route};
+use crate::exchange::{self, Route};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// A configuration, in force or refused.
@@ -16,30 +16,23 @@ pub(super) struct Root {
     id: u32,
     route: Option<Rc<Route>>,
     ticks: bool,
-    errands: HashMap<u32, Errand>,
+    /// The background call that this root context has made, for the whole worker.
+    in_flight: Cell<Option<u32>>,
 }
 
 impl Root {
     pub(super) fn new(id: u32) -> Self {
-        Self { id, route: None, ticks: false, errands: HashMap::new() }
-    }
-
-    fn send(&mut self, errand: Errand) {
-        let mut next = Some(errand);
-        while let Some(errand) = next.take() {
-            match dispatch::send(&errand.call()) {
-                Some(token) => {
-                    self.errands.insert(token, errand);
-                }
-                None => next = around(|around| errand.answered(around, None)),
-            }
-        }
+        Self { id, route: None, ticks: false, in_flight: Cell::new(None) }
     }
 }
 
 impl Drop for Root {
+    /// The answer to its call does not come any more.
     fn drop(&mut self) {
         ticker::release(self.id);
+        if let Some(token) = self.in_flight.take() {
+            with_context(|cx| exchange::background_answered(&background(), cx, token, None));
+        }
     }
 }
 
@@ -52,22 +45,26 @@ impl RootContext for Root {
             Ok(config) => Some(Route::new(config, &worker())),
             Err(error) => {
                 log::error!("{error}; every request of this route is answered with 503");
-                around(|around| around.worker.telemetry.configuration_error(around.metrics));
+                with_context(|cx| cx.worker.telemetry.configuration_error(cx.metrics));
                 None
             }
         };
         // A second period would be one too many for Kong.
-        if let Some(period) = self.route.as_ref().and_then(|route| route.tick()).filter(|_| !self.ticks) {
-            self.ticks = ticker::start(self.id, period, vm::now());
+        if self.route.as_ref().is_some_and(|route| route.needs_ticks()) && !self.ticks {
+            self.ticks = ticker::start(self.id, vm::now());
         }
         true
     }
 
     fn on_tick(&mut self) {
         let Some(route) = self.route.clone().filter(|_| ticker::is_on_duty(self.id, vm::now())) else { return };
-        for errand in around(|around| exchange::tick(&route, around)) {
-            self.send(errand);
-        }
+        with_context(|cx| {
+            exchange::tick(&background(), &route, cx, &mut |call| {
+                let token = dispatch::send(call);
+                self.in_flight.set(token);
+                token
+            });
+        });
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -80,11 +77,14 @@ impl RootContext for Root {
 }
 
 impl Context for Root {
+    /// Makes no call itself: on Kong that would kill the worker.
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _trailers: usize) {
-        let Some(errand) = self.errands.remove(&token) else { return };
-        let reply = dispatch::reply(headers, body_size, errand.call().limit);
-        if let Some(errand) = around(|around| errand.answered(around, reply.as_ref())) {
-            self.send(errand);
+        if self.in_flight.get() == Some(token) {
+            self.in_flight.set(None);
         }
+        let background = background();
+        let Some(limit) = background.limit(token) else { return };
+        let reply = dispatch::reply(headers, body_size, limit);
+        with_context(|cx| exchange::background_answered(&background, cx, token, reply.as_ref()));
     }
 }

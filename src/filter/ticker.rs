@@ -1,9 +1,9 @@
 //! One timer a worker, however many routes it has.
 //!
 //! Hosts give timers to root contexts, one a configuration. The first that needs one takes it for all; another takes over
-//! when that one is gone (Envoy deletes the root contexts of routes that are removed), has fallen silent, or ticks too rarely
-//! (Kong does not change a period once it is set).
+//! when that one is gone (Envoy deletes the root contexts of routes that are removed) or has fallen silent.
 
+use crate::exchange::TICK;
 use crate::host::UnixMillis;
 use proxy_wasm::hostcalls;
 use std::cell::Cell;
@@ -16,7 +16,6 @@ const SILENCE: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy)]
 struct Keeper {
     root: u32,
-    period: Duration,
     heard: UnixMillis,
 }
 
@@ -33,13 +32,11 @@ fn is_vacant(now: UnixMillis) -> bool {
     KEEPER.get().is_none_or(|keeper| now.since(keeper.heard) > SILENCE)
 }
 
-/// Starts the worker's timer for a root context, unless another keeps one that ticks as often. True where a timer was
-/// started.
-pub(super) fn start(root: u32, period: Duration, now: UnixMillis) -> bool {
-    let suffices = !is_vacant(now) && KEEPER.get().is_some_and(|keeper| keeper.period <= period);
-    let starts = !suffices && hostcalls::set_tick_period(period).is_ok();
+/// Starts the worker's timer for a root context, unless another keeps it. True where a timer was started.
+pub(super) fn start(root: u32, now: UnixMillis) -> bool {
+    let starts = is_vacant(now) && hostcalls::set_tick_period(TICK).is_ok();
     if starts {
-        KEEPER.set(Some(Keeper { root, period, heard: now }));
+        KEEPER.set(Some(Keeper { root, heard: now }));
     }
     starts
 }
@@ -48,8 +45,8 @@ pub(super) fn start(root: u32, period: Duration, now: UnixMillis) -> bool {
 /// were replaced, and more than once after a trap.
 pub(super) fn is_on_duty(root: u32, now: UnixMillis) -> bool {
     let own = KEEPER.get().filter(|keeper| keeper.root == root || is_vacant(now));
-    if let Some(keeper) = own {
-        KEEPER.set(Some(Keeper { root, heard: now, ..keeper }));
+    if own.is_some() {
+        KEEPER.set(Some(Keeper { root, heard: now }));
     }
     own.is_some()
 }

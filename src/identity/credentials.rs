@@ -88,6 +88,11 @@ fn in_header<'a>(config: &Credentials, value: &'a [u8]) -> Result<&'a [u8], Cred
     }
 }
 
+/// Whether a line of cookies has one of this name.
+pub(crate) fn has_cookie(name: &str, cookies: &[u8]) -> bool {
+    !matches!(in_cookie(name, cookies), Ok(None))
+}
+
 /// The value of the one cookie of this name (RFC 6265 §4.2.1); some clients put it in quotes.
 fn in_cookie(name: &str, cookies: &[u8]) -> Result<Option<Vec<u8>>, CredentialError> {
     let mut found = None;
@@ -108,7 +113,7 @@ fn in_cookie(name: &str, cookies: &[u8]) -> Result<Option<Vec<u8>>, CredentialEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::{Names, joined};
+    use crate::host::{Editing, Lines, joined};
 
     struct Sent(Vec<(&'static str, &'static [u8])>);
 
@@ -117,8 +122,12 @@ mod tests {
             joined(name, self.0.iter().filter(|(known, _)| *known == name).map(|(_, value)| *value))
         }
 
-        fn names(&self) -> Option<Names<'_>> {
-            Some(Box::new(self.0.iter().map(|(name, _)| name.as_bytes())))
+        fn lines(&self) -> Option<Lines<'_>> {
+            Some(Box::new(self.0.iter().map(|(name, value)| (name.as_bytes(), *value))))
+        }
+
+        fn editing(&self) -> Editing {
+            Editing::EveryLine
         }
     }
 

@@ -188,12 +188,16 @@ impl RemoteKeySet {
     /// Asks for leave to fetch ahead of age, from a tick; the next one comes after `period`. At most one worker of the node
     /// is told yes.
     pub fn refresh(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis, period: Duration) -> Option<Fetch> {
-        self.look(store, now, false);
-        // What becomes due before the next tick is done at this one, or short-lived sets would outlive their age.
-        let may_fetch = self.is_due(now.after(period))
-            && self.rest(now, Want::Refresh).is_zero()
-            && self.lease(store, now, Want::Refresh) != Lease::Taken;
+        let may_fetch =
+            self.is_refresh_due(store, now, period) && self.lease(store, now, Want::Refresh) != Lease::Taken;
         may_fetch.then(|| Fetch::new(self.clone(), now))
+    }
+
+    /// Whether it is to be fetched ahead of age.
+    pub fn is_refresh_due(&self, store: &dyn SharedData, now: UnixMillis, period: Duration) -> bool {
+        self.look(store, now, false);
+        // What becomes due before the next survey is done at this one, or short-lived sets would outlive their age.
+        self.is_due(now.after(period)) && self.rest(now, Want::Refresh).is_zero()
     }
 
     fn is_due(&self, now: UnixMillis) -> bool {

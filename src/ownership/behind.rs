@@ -2,7 +2,7 @@
 
 use crate::catalog::{Index, Service, entity_of_tag};
 use crate::entity::EntityRef;
-use crate::host::RequestHeaders;
+use crate::host::HostFacts;
 use crate::policy::PolicyDenial;
 
 /// Why no entity is known to be behind a route.
@@ -49,14 +49,14 @@ impl NoEntity {
 ///
 /// # Errors
 /// Why there is none.
-pub fn entity_behind(index: &Index, headers: &dyn RequestHeaders) -> Result<EntityRef, NoEntity> {
-    if let Some(entity) = headers.tags().iter().find_map(|tag| entity_of_tag(tag)) {
+pub fn entity_behind(index: &Index, facts: &dyn HostFacts) -> Result<EntityRef, NoEntity> {
+    if let Some(entity) = facts.tags().iter().find_map(|tag| entity_of_tag(tag)) {
         return Ok(entity);
     }
-    let service = headers.service().ok_or(NoEntity::NoService)?;
-    match index.service(&service) {
+    let service = facts.service().ok_or(NoEntity::NoService)?;
+    match index.service(service) {
         Service::Entity(entity) => Ok(entity),
-        Service::Ambiguous => Err(NoEntity::Ambiguous(service)),
-        Service::Unknown => Err(NoEntity::Unknown(service)),
+        Service::Ambiguous => Err(NoEntity::Ambiguous(service.to_owned())),
+        Service::Unknown => Err(NoEntity::Unknown(service.to_owned())),
     }
 }

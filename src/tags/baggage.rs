@@ -3,7 +3,7 @@
 use crate::config::Tags;
 use crate::identity::Principal;
 use crate::ownership::Callee;
-use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
 
 /// Longest header and most members that a platform must pass on (W3C Baggage §3.3.2).
 const MAX_BYTES: usize = 8192;
@@ -24,7 +24,7 @@ const KEYS: [&str; 4] = [ENTITY, OWNER, USER, AGENT];
 
 /// The `baggage` that the upstream gets: ours first, then the foreign members of the request's own that fit. `None` when
 /// there is nothing to send. Members that claim to be ours are dropped even where the filter adds none.
-pub fn baggage(
+pub(super) fn baggage(
     tags: &Tags,
     callee: Option<&Callee>,
     principal: Option<&Principal>,
@@ -84,16 +84,29 @@ impl List {
     }
 }
 
-/// A well-formed `key=value` with printable ASCII whose key is not ours, however it is spelled.
+/// Whether a line has members that claim to be ours.
+pub(super) fn has_own_members(line: &[u8]) -> bool {
+    line.split(|b| *b == b',').any(|member| is_own_key(key(member)))
+}
+
+/// A well-formed `key=value` with printable ASCII whose key is not ours, however it is written.
 fn is_foreign(member: &str) -> bool {
     let printable = member.bytes().all(|b| (b' '..=b'~').contains(&b));
-    match member.split_once('=') {
-        Some((key, _)) if printable => {
-            let key = key.trim();
-            !key.is_empty() && !KEYS.iter().any(|ours| ours.eq_ignore_ascii_case(key))
-        }
-        _ => false,
-    }
+    let is_pair = member.split_once('=').is_some_and(|(key, _)| !key.trim().is_empty());
+    printable && is_pair && !is_own_key(key(member.as_bytes()))
+}
+
+/// What stands before the value, or before the first property: parsers cut at either.
+fn key(member: &[u8]) -> &[u8] {
+    member.split(|b| matches!(b, b'=' | b';')).next().unwrap_or_default()
+}
+
+/// Whether a parser may take the key for one of ours. Keys are plain tokens (§3.3.1.2), and yet OpenTelemetry's parsers decode
+/// them, a `+` too in Python, and some upstreams ignore letter case.
+fn is_own_key(key: &[u8]) -> bool {
+    let spaced: Vec<u8> = percent_decode(key).map(|b| if b == b'+' { b' ' } else { b }).collect();
+    let key = spaced.trim_ascii();
+    KEYS.iter().any(|ours| ours.as_bytes().eq_ignore_ascii_case(key))
 }
 
 fn encode(value: &str, into: &mut String) {

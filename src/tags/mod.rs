@@ -1,19 +1,18 @@
 //! What the upstream is told of the caller, and what clients may not say themselves.
 
 mod baggage;
-mod strip;
+mod edits;
+mod lines;
 mod value;
 
-pub use baggage::baggage;
-pub use strip::strip_list;
+pub use edits::{Edit, edits};
+pub use lines::{ClientLines, HeaderFault};
 pub use value::Value;
 
-use crate::config::{ConsumerHeaders, Credentials, Tags};
+use crate::config::{ConsumerHeaders, Tags};
 use crate::entity::EntityRef;
-use crate::host::RequestHeaders;
-use crate::identity::{COOKIE_ENDS, Principal};
+use crate::identity::Principal;
 use crate::ownership::Callee;
-use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Longest list of groups in a header, in bytes: upstreams commonly refuse header fields of 8 KB.
@@ -27,7 +26,7 @@ const MAX_TEXT_BYTES: usize = 512;
 const USUAL_HEADERS: usize = 6;
 
 /// Headers that the upstream gets.
-pub fn upstream_headers(tags: &Tags, callee: &Callee, principal: Option<&Principal>) -> Vec<(&'static str, Value)> {
+fn upstream_headers(tags: &Tags, callee: &Callee, principal: Option<&Principal>) -> Vec<(&'static str, Value)> {
     let mut headers = Vec::with_capacity(USUAL_HEADERS);
     headers.push(("x-backstage-entity-ref", Value::from(&callee.entity)));
     headers.extend(callee.owner().map(|owner| ("x-backstage-owner", owner.into())));
@@ -88,8 +87,7 @@ pub fn context(
     decision: &'static str,
     reason: &'static str,
 ) -> Vec<(&'static str, Value)> {
-    let mut context = vec![("backstage_entity", Value::from(&callee.entity))];
-    context.extend(callee.owner().map(|owner| ("backstage_owner", owner.into())));
+    let mut context = entity_context(callee);
     context.extend(principal.and_then(|p| p.user.as_ref()).map(|user| ("backstage_user", user.into())));
     context.extend(granted_by.map(|group| ("backstage_group", group.into())));
     context.push(("backstage_decision", decision.into()));
@@ -97,27 +95,10 @@ pub fn context(
     context
 }
 
-/// Takes the token out of the request: the configured header and, where one is configured, the one cookie.
-pub fn remove_credential(
-    credentials: &Credentials,
-    headers: &dyn RequestHeaders,
-    remove: &mut Vec<Cow<'static, str>>,
-    set: &mut Vec<(&'static str, Value)>,
-) {
-    remove.push(Cow::Owned(credentials.header.clone()));
-    let Some(name) = &credentials.cookie else { return };
-    let Some(cookies) = headers.get("cookie") else { return };
-    let cookies = String::from_utf8_lossy(&cookies);
-    // By the same ends as it is looked for.
-    let is_other =
-        |pair: &&str| pair.trim_end_matches(COOKIE_ENDS).split('=').next().map(str::trim) != Some(name.as_str());
-    let others: String = cookies.split_inclusive(COOKIE_ENDS).filter(is_other).collect();
-    let others = others.trim_matches(|c: char| COOKIE_ENDS.contains(&c) || c.is_ascii_whitespace());
-    if others.is_empty() {
-        remove.push(Cow::Borrowed("cookie"));
-    } else {
-        set.push(("cookie", others.to_owned().into()));
-    }
+/// The part of the context that is known before the caller is.
+pub fn entity_context(callee: &Callee) -> Vec<(&'static str, Value)> {
+    let owner = callee.owner().map(|owner| ("backstage_owner", owner.into()));
+    [("backstage_entity", Value::from(&callee.entity))].into_iter().chain(owner).collect()
 }
 
 /// A provider's text as a header value: whatever is not plainly harmless is percent-encoded, so that no line break, comma or

@@ -1,11 +1,12 @@
+use super::baggage::baggage;
 use super::*;
-use crate::config::PrincipalKind;
-use crate::entity::EntityRef;
-use crate::host::{Names, RequestHeaders, UnixMillis};
+use crate::config::{Credentials, PrincipalKind};
+use crate::host::{Editing, Lines, RequestHeaders, UnixMillis, joined};
 use crate::identity::{Groups, claims::Claims};
 use crate::ownership::Word;
+use std::borrow::Cow;
 
-fn tags(consumer_headers: ConsumerHeaders, baggage: bool) -> Tags {
+pub(super) fn tags(consumer_headers: ConsumerHeaders, baggage: bool) -> Tags {
     Tags { baggage, consumer_headers, context: true }
 }
 
@@ -31,15 +32,34 @@ fn principal() -> Principal {
     }
 }
 
-struct Cookies(&'static str);
+/// What a client sent, to a host of one kind.
+pub(super) struct Sent {
+    pub editing: Editing,
+    pub lines: Vec<(&'static str, &'static [u8])>,
+}
 
-impl RequestHeaders for Cookies {
+impl RequestHeaders for Sent {
     fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        (name == "cookie" && !self.0.is_empty()).then(|| self.0.as_bytes().into())
+        joined(name, self.lines.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value))
     }
 
-    fn names(&self) -> Option<Names<'_>> {
-        None
+    fn lines(&self) -> Option<Lines<'_>> {
+        Some(Box::new(self.lines.iter().map(|(name, value)| (name.as_bytes(), *value))))
+    }
+
+    fn editing(&self) -> Editing {
+        self.editing
+    }
+}
+
+pub(super) fn credentials(cookie: Option<&str>) -> Credentials {
+    Credentials {
+        header: "authorization".into(),
+        scheme: Some("Bearer".into()),
+        cookie: cookie.map(str::to_owned),
+        forward_token: false,
+        pass_cors_preflight: true,
+        max_token_bytes: 1024,
     }
 }
 
@@ -84,11 +104,17 @@ fn a_long_list_of_groups_is_cut_between_groups() {
 #[test]
 fn baggage_keeps_foreign_members_and_drops_forged_ones() {
     let ours = "backstage.entity_ref=api:default/payments,backstage.owner=group:default/payments";
-    let cases: [(Option<&[u8]>, String); 6] = [
+    let cases: [(Option<&[u8]>, String); 12] = [
         (None, ours.into()),
         (Some(b"tenant=acme;p=1, k=v"), format!("{ours},tenant=acme;p=1,k=v")),
         (Some(b"backstage.user=user:default/root,k=v"), format!("{ours},k=v")),
         (Some(b"Backstage.Owner = x , k=v"), format!("{ours},k=v")),
+        (Some(b"backstage%2Euser=user:default/root,k=v"), format!("{ours},k=v")),
+        (Some(b"%62%61ckstage.user=root,k=v"), format!("{ours},k=v")),
+        (Some(b"+backstage.agent+=root,k=v"), format!("{ours},k=v")),
+        (Some(b"%20backstage.owner%20;p=root,k=v"), format!("{ours},k=v")),
+        (Some(b"backstage.user;p=1,k=v"), format!("{ours},k=v")),
+        (Some(b"backstage%252Euser=x,backstage.users=y"), format!("{ours},backstage%252Euser=x,backstage.users=y")),
         (Some(b"nonsense,,=x"), ours.into()),
         (Some(b"\xff\xfe"), ours.into()),
     ];
@@ -112,28 +138,4 @@ fn baggage_stays_within_what_platforms_pass_on() {
     let many = (0..500).map(|n| format!("k{n}={}", "v".repeat(100))).collect::<Vec<_>>().join(",");
     let baggage = baggage(&tags(ConsumerHeaders::Strip, true), Some(&callee()), None, Some(many.as_bytes())).unwrap();
     assert!(baggage.len() <= 8192 && baggage.split(',').count() <= 64);
-}
-
-#[test]
-fn only_the_token_is_taken_out_of_the_cookies() {
-    let credentials = Credentials {
-        header: "authorization".into(),
-        scheme: Some("Bearer".into()),
-        cookie: Some("session".into()),
-        forward_token: false,
-        pass_cors_preflight: true,
-        max_token_bytes: 1024,
-    };
-    let left = |cookies| {
-        let (mut remove, mut set) = (Vec::new(), Vec::new());
-        remove_credential(&credentials, &Cookies(cookies), &mut remove, &mut set);
-        (remove.contains(&"cookie".into()), value(&set, "cookie").map(str::to_owned))
-    };
-    assert_eq!(left("a=1; session=t; b=2"), (false, Some("a=1; b=2".into())));
-    assert_eq!(left("session=t"), (true, None));
-    // Where a token is looked for, it is taken out: some clients put commas between cookies.
-    assert_eq!(left("a=1, session=t; b=2,c"), (false, Some("a=1, b=2,c".into())));
-    assert_eq!(left("a=1,session=t"), (false, Some("a=1".into())));
-    assert_eq!(left(" session = t ;;"), (true, None));
-    assert_eq!(left(""), (false, None));
 }

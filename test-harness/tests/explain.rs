@@ -126,7 +126,7 @@ async fn gateway_and_explanation_agree_on_every_scenario() {
     for group in &mut groups {
         group.scenarios.retain(|scenario| !NOT_EXPLAINED.contains(&scenario.name.as_str()));
     }
-    let target = Target::new(Base::from(gateway.listen), Base::from(peers.idp), Resolve::default());
+    let target = Target::new(Base::from(gateway.listen), Base::from(peers.idp), Resolve::default(), Profile::Kong);
     target.wait_until_up(Duration::from_secs(20)).await.unwrap();
     audit.lock().unwrap().clear();
 

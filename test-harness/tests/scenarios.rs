@@ -28,8 +28,8 @@ async fn peers() -> Peers {
 }
 
 /// Runs the whole table and fails with what went wrong.
-async fn run(gateway: SocketAddr, peers: &Peers) {
-    let target = Target::new(Base::from(gateway), Base::from(peers.idp), Resolve::default());
+async fn run(gateway: SocketAddr, peers: &Peers, kind: Profile) {
+    let target = Target::new(Base::from(gateway), Base::from(peers.idp), Resolve::default(), kind);
     target.wait_until_up(Duration::from_secs(20)).await.unwrap();
     let groups = scenarios::parse(scenarios::TABLE).unwrap();
     let outcomes = target.run(&groups, None, |_| ()).await;
@@ -53,7 +53,7 @@ async fn on_our_host(profile: Profile) {
         resolve: Resolve::new(entries.iter().map(|entry| entry.parse().unwrap()).collect()),
     };
     let gateway = Gateway::start(settings, Arc::new(|_: &_| ())).await.unwrap();
-    run(gateway.listen, &peers).await;
+    run(gateway.listen, &peers, profile).await;
     gateway.stop().await;
 }
 
@@ -100,5 +100,5 @@ async fn the_table_passes_on_a_real_envoy() {
     let bootstrap = Bootstrap { wasm: built_filter().unwrap(), routes, clusters, ..Bootstrap::default() };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("envoy-scenarios");
     let envoy = Envoy::start(&find_binary(&root().join(".venv")).unwrap(), &bootstrap, 2, &folder).unwrap();
-    run(envoy.gateway(), &peers).await;
+    run(envoy.gateway(), &peers, Profile::Envoy).await;
 }

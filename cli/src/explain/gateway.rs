@@ -3,11 +3,11 @@
 use super::assume::Assumptions;
 use super::calls::{Calls, Noted};
 use super::model::{Asked, Candidate, Explanation, Routing, Verdict};
-use super::request::{Request, Seen};
+use super::request::Request;
 use super::{steps, verdict};
 use backstage_kong::config::{Config, ConfigError};
-use backstage_kong::exchange::{self, Around, Effect, Exchange, Route};
-use backstage_kong::host::{MemoryStore, MetricId, MetricKind, Metrics, UnixMillis};
+use backstage_kong::exchange::{self, Context, Effect, Exchange, Route};
+use backstage_kong::host::{MemoryStore, MetricId, MetricKind, Metrics, Snapshot, UnixMillis};
 use backstage_kong::telemetry::rfc3339;
 use backstage_kong::worker::Worker;
 use kong_yml::uri::{nginx_path, normalize};
@@ -34,6 +34,14 @@ pub struct Site {
     pub service: Option<String>,
     /// Its tags, then those of its service.
     pub tags: Vec<String>,
+}
+
+impl Site {
+    /// What a gateway would tell of a request there. Routes of one file are told apart by name.
+    fn facts(&self) -> Snapshot {
+        let (route, service, tags) = (self.route.clone(), self.service.clone(), self.tags.clone());
+        Snapshot { route_id: route.clone(), route, service, tags, client: None }
+    }
 }
 
 /// A route with the filter on it.
@@ -128,11 +136,11 @@ impl Gateway {
             verdict: Verdict::of_gateway(200, "no_filter", "no backstage-kong filter is on the route"),
         };
         let Some(Guarded { site, filter }) = self.chosen(request, &mut explanation) else { return explanation };
-        let around = Around { worker: &self.worker, store: &self.store, metrics: &Uncounted, now };
+        let cx = Context { worker: &self.worker, store: &self.store, metrics: &Uncounted, now };
         match filter {
             Filter::None => explanation.verdict.by = "nobody",
             Filter::Refused(error) => {
-                let (exchange, effect) = exchange::refuse_misconfigured(&around, &Seen { request, site });
+                let (exchange, effect) = exchange::refuse_misconfigured(&cx, request, &site.facts());
                 explanation.verdict = verdict::of(&exchange, effect);
                 explanation.verdict.detail = Some(error.to_string());
             }
@@ -141,17 +149,16 @@ impl Gateway {
                 let presented = self.assumptions.present(route.config(), token, now);
                 request.headers.extend(presented.header);
                 explanation.notes.extend(presented.notes);
-                let seen = Seen { request: &request, site };
                 let mut calls = Noted::new(calls);
-                let (exchange, effect) = run(route, &around, &seen, &mut calls);
+                let (exchange, effect) = run(route, &cx, &request, &site.facts(), &mut calls);
                 explanation.verdict = verdict::of(&exchange, effect);
                 steps::fill(
                     &mut explanation,
                     &steps::Run {
                         route,
                         exchange: &exchange,
-                        around: &around,
-                        seen: &seen,
+                        cx: &cx,
+                        request: &request,
                         calls: &calls,
                         assumed: presented.assumed,
                     },
@@ -206,11 +213,17 @@ fn route(config: &[u8], worker: &Worker, assumptions: &Assumptions) -> Result<Rc
 }
 
 /// The filter itself, and others' answers.
-fn run(route: &Rc<Route>, around: &Around<'_>, seen: &Seen<'_>, calls: &mut Noted<'_>) -> (Exchange, Effect) {
-    let mut step = exchange::begin(route, around, seen);
+fn run(
+    route: &Rc<Route>,
+    cx: &Context<'_>,
+    request: &Request,
+    facts: &Snapshot,
+    calls: &mut Noted<'_>,
+) -> (Exchange, Effect) {
+    let mut step = exchange::begin(route, cx, request, facts);
     loop {
         let (exchange, effect) = step;
         let Effect::Dispatch(call) = effect else { return (exchange, effect) };
-        step = exchange.answered(around, seen, calls.call(&call).as_ref());
+        step = exchange.answered(cx, request, calls.call(&call).as_ref());
     }
 }

@@ -1,8 +1,7 @@
 //! A request that was never sent.
 
-use super::gateway::Site;
 use anyhow::{Context, bail};
-use backstage_kong::host::{Names, RequestHeaders, joined};
+use backstage_kong::host::{Editing, Lines, RequestHeaders, joined};
 use std::borrow::Cow;
 
 /// A request.
@@ -48,40 +47,25 @@ impl Request {
     }
 }
 
-/// A request as a filter sees it on a route.
-pub(super) struct Seen<'a> {
-    /// The request.
-    pub request: &'a Request,
-    /// The route.
-    pub site: &'a Site,
-}
-
-impl RequestHeaders for Seen<'_> {
+impl RequestHeaders for Request {
     fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         match name {
-            ":method" => return Some(self.request.method.as_bytes().into()),
-            ":path" => return Some(self.request.target.as_bytes().into()),
-            ":authority" => return Some(self.request.host.as_bytes().into()),
+            ":method" => return Some(self.method.as_bytes().into()),
+            ":path" => return Some(self.target.as_bytes().into()),
+            ":authority" => return Some(self.host.as_bytes().into()),
             _ => {}
         }
-        let found = self.request.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        let found = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
         joined(name, found.map(|(_, value)| value.as_slice()))
     }
 
-    fn names(&self) -> Option<Names<'_>> {
-        Some(Box::new(self.request.headers.iter().map(|(name, _)| name.as_bytes())))
+    fn lines(&self) -> Option<Lines<'_>> {
+        Some(Box::new(self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()))))
     }
 
-    fn route(&self) -> Option<String> {
-        self.site.route.clone()
-    }
-
-    fn service(&self) -> Option<String> {
-        self.site.service.clone()
-    }
-
-    fn tags(&self) -> Vec<String> {
-        self.site.tags.clone()
+    /// As on Kong: what is explained holds there, and a request that only Kong refuses is refused here too.
+    fn editing(&self) -> Editing {
+        Editing::FirstLine
     }
 }
 

@@ -4,7 +4,6 @@ use super::model::Verdict;
 use backstage_kong::exchange::{Effect, Exchange};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::ops::Deref;
 
 /// Headers whose values are the client's secrets.
 const HIDDEN: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
@@ -50,15 +49,18 @@ pub(super) fn of(exchange: &Exchange, effect: Effect) -> Verdict {
         Effect::Answer(answer) => {
             verdict.passes = false;
             verdict.status = Some(answer.status);
-            verdict.client_headers = shown(&answer.headers);
+            verdict.client_headers = shown(answer.headers.iter().map(|(name, value)| (*name, value.as_str())));
             verdict.client_body = serde_json::from_slice(&answer.body).ok();
             answer.audit
         }
         Effect::Forward(forward) => {
             verdict.shadow = denial.is_some();
-            verdict.client_headers = shown(exchange.response_headers());
-            verdict.upstream_headers = shown(&forward.set);
-            verdict.removed_headers = forward.remove.into_iter().map(|name| name.into_owned()).collect();
+            verdict.client_headers =
+                shown(exchange.response_headers().iter().map(|(name, value)| (*name, value.as_str())));
+            let (set, dropped): (Vec<_>, Vec<_>) = forward.edits.iter().partition(|edit| edit.value.is_some());
+            let set = set.iter().filter_map(|edit| Some((edit.name.as_ref(), edit.value.as_deref()?)));
+            verdict.upstream_headers = shown(set);
+            verdict.removed_headers = dropped.iter().map(|edit| edit.name.to_string()).collect();
             forward.audit
         }
         Effect::Dispatch(_) | Effect::Nothing => None,
@@ -67,7 +69,7 @@ pub(super) fn of(exchange: &Exchange, effect: Effect) -> Verdict {
     verdict
 }
 
-fn shown(headers: &[(&'static str, impl Deref<Target = str>)]) -> BTreeMap<String, String> {
-    let hide = |name: &str, value: &str| if HIDDEN.contains(&name) { "(not shown)" } else { value }.to_owned();
-    headers.iter().map(|(name, value)| ((*name).to_owned(), hide(name, value))).collect()
+fn shown<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
+    let hide = |name: &str, value: &'a str| if HIDDEN.contains(&name) { "(not shown)" } else { value };
+    headers.map(|(name, value)| (name.to_owned(), hide(name, value).to_owned())).collect()
 }

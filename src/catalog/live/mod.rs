@@ -127,17 +127,19 @@ impl LiveCatalog {
 
     /// Asks for leave to read it, from a tick; the next one comes after `period`. At most one worker of the node is told yes.
     pub fn refresh(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis, period: Duration) -> Option<Box<Pass>> {
+        self.is_refresh_due(store, now, period).then(|| self.lead(store, now, None)).flatten()
+    }
+
+    /// Whether it is to be read.
+    pub fn is_refresh_due(&self, store: &dyn SharedData, now: UnixMillis, period: Duration) -> bool {
         self.look(store, now, false);
-        // What becomes due before the next tick is done at this one: an owner's change must not wait for two.
-        let is_due = {
-            let state = self.state.borrow();
-            let head = &state.held.record;
-            // Where what is in force cannot be read, because a part of it is gone, this worker reads for itself.
-            let is_left_behind = now.since(state.fetched) > self.source.refresh * 2;
-            (state.index.is_none() || is_left_behind || head.refresh_at <= now.after(period).0)
-                && head.retry_at <= now.0
-        };
-        is_due.then(|| self.lead(store, now, None)).flatten()
+        let state = self.state.borrow();
+        let head = &state.held.record;
+        // Where what is in force cannot be read, because a part of it is gone, this worker reads for itself.
+        let is_left_behind = now.since(state.fetched) > self.source.refresh * 2;
+        // What becomes due before the next survey is done at this one: an owner's change must not wait for two.
+        let is_due = state.index.is_none() || is_left_behind || head.refresh_at <= now.after(period).0;
+        is_due && head.retry_at <= now.0
     }
 
     /// Asks for leave to read it on behalf of a request, where nothing was ever read, or where it has been due for long and no tick

@@ -1,7 +1,6 @@
 //! Requests on routes whose entity, owners and consumers the catalog says.
 
 use super::*;
-use crate::catalog::live::Pass;
 use crate::http::Call;
 use std::time::Duration;
 
@@ -71,49 +70,26 @@ impl Backstage {
     }
 
     /// Lets a request read the catalog, where it is the first.
-    fn serve(
-        &self,
-        mut step: (Exchange, Effect),
-        around: &Around<'_>,
-        sent: &dyn RequestHeaders,
-    ) -> (Exchange, Effect) {
+    fn serve(&self, mut step: (Exchange, Effect), cx: &Context<'_>, sent: &dyn RequestHeaders) -> (Exchange, Effect) {
         while let Effect::Dispatch(call) = &step.1 {
             let reply = self.reply(call);
-            step = step.0.answered(around, sent, Some(&reply));
+            step = step.0.answered(cx, sent, Some(&reply));
         }
         step
     }
 
-    fn tick(&self, route: &Route, around: &Around<'_>) {
-        for errand in tick(route, around) {
-            let mut next = Some(errand);
-            while let Some(errand) = next {
-                let reply = self.reply(&errand.call());
-                next = errand.answered(around, Some(&reply));
-            }
+    /// Lets ticks read the catalog, page by page.
+    fn tick(&self, node: &Node, route: &Route, now: UnixMillis) {
+        while let Some(call) = node.tick(route, now) {
+            node.answer(now, Some(&self.reply(&call)));
         }
     }
 }
 
-/// A request with what the gateway tells of its service.
-struct Behind(Sent, Option<&'static str>, &'static [&'static str]);
-
-impl RequestHeaders for Behind {
-    fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        self.0.get(name)
-    }
-
-    fn names(&self) -> Option<Names<'_>> {
-        self.0.names()
-    }
-
-    fn service(&self) -> Option<String> {
-        self.1.map(str::to_owned)
-    }
-
-    fn tags(&self) -> Vec<String> {
-        self.2.iter().map(|tag| (*tag).to_owned()).collect()
-    }
+/// What the gateway tells of the service behind a request.
+fn behind(service: Option<&str>, tags: &[&str]) -> Snapshot {
+    let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+    Snapshot { service: service.map(str::to_owned), tags, ..Snapshot::default() }
 }
 
 fn config(more: Value) -> Value {
@@ -160,7 +136,7 @@ fn the_first_request_reads_the_catalog_and_is_decided_by_it() {
     let begun = node.send(&route, &sent);
     let waiting = node.send(&route, &sent);
     assert_eq!(answered(waiting.1).0, 503, "another reads already");
-    let (_, effect) = backstage.serve(begun, &node.around(NOW), &sent);
+    let (_, effect) = backstage.serve(begun, &node.cx(NOW), &sent);
     let forward = forwarded(effect);
     assert_eq!(set(&forward, "x-backstage-owner"), Some("group:default/payments"));
     let line: Value = serde_json::from_str(&forward.audit.unwrap().1).unwrap();
@@ -186,7 +162,7 @@ fn owners_consumers_and_annotations_decide_and_nobody_else() {
     for (name, method, caller, status, reason) in cases {
         let route = node.route(&config(json!({"entity": format!("api:default/{name}")})));
         let sent = sent(method, "/", caller.map(groups).as_deref());
-        let (_, effect) = backstage.serve(node.send(&route, &sent), &node.around(NOW), &sent);
+        let (_, effect) = backstage.serve(node.send(&route, &sent), &node.cx(NOW), &sent);
         let decision = if status == 200 { "allow" } else { "deny" };
         let line = audit(effect);
         assert_eq!(
@@ -205,7 +181,7 @@ fn an_entity_narrows_what_agents_may_do_and_never_widens_it() {
         let route = node.route(&config(json!({"entity": format!("api:default/{name}"), "policy": {"agents": agents}})));
         let sent = get(Some(&agent));
         assert_eq!(
-            status(backstage.serve(node.send(&route, &sent), &node.around(NOW), &sent).1),
+            status(backstage.serve(node.send(&route, &sent), &node.cx(NOW), &sent).1),
             expected,
             "{name} {agents}"
         );
@@ -225,10 +201,10 @@ fn a_route_that_names_nothing_is_found_by_its_service_or_a_tag() {
         (Some("other"), &["backstage-entity:api:gone"], Some("api:default/gone"), 403),
     ];
     for (service, tags, entity, expected) in cases {
-        let sent = Behind(get(Some(&groups(&["payments"]))), service, tags);
+        let sent = get(Some(&groups(&["payments"]))).told(behind(service, tags));
         // Which entity it is, is remembered by service and route; here each case is a route of its own.
         let route = if tags.is_empty() { route.clone() } else { node.route(&config(json!({}))) };
-        let (_, effect) = backstage.serve(begin(&route, &node.around(NOW), &sent), &node.around(NOW), &sent);
+        let (_, effect) = backstage.serve(node.send_at(&route, NOW, &sent), &node.cx(NOW), &sent);
         let line = match &effect {
             Effect::Forward(forward) => forward.audit.clone(),
             Effect::Answer(answer) => answer.audit.clone(),
@@ -244,13 +220,13 @@ fn a_route_that_names_nothing_is_found_by_its_service_or_a_tag() {
 fn in_shadow_mode_a_route_without_an_entity_passes_and_is_recorded() {
     let (node, backstage) = (Node::new(), backstage());
     let route = node.route(&config(json!({"policy": {"mode": "shadow"}})));
-    let mut asked = get(Some("a token that nobody looks at"));
-    asked.0.push(("baggage", "backstage.user=user:default/root,k=v".into()));
-    let sent = Behind(asked, Some("other"), &[]);
-    let (_, effect) = backstage.serve(begin(&route, &node.around(NOW), &sent), &node.around(NOW), &sent);
+    let asked = get(Some("a token that nobody looks at")).with("baggage", "backstage.user=user:default/root,k=v");
+
+    let sent = asked.told(behind(Some("other"), &[]));
+    let (_, effect) = backstage.serve(node.send_at(&route, NOW, &sent), &node.cx(NOW), &sent);
     let Effect::Forward(forward) = &effect else { panic!("not forwarded") };
     assert_eq!(set(forward, "baggage"), Some("k=v"));
-    assert!(forward.remove.iter().any(|name| name == "authorization"));
+    assert_eq!(edited(forward, "authorization"), Some(None));
     let line = audit(effect);
     assert_eq!((&line["decision"], &line["reason"]), (&json!("shadow_deny"), &json!("entity_unknown")));
 }
@@ -260,12 +236,12 @@ fn a_new_owner_counts_from_the_next_reading_on_for_tokens_that_are_known_too() {
     let (node, mut backstage) = (Node::new(), backstage());
     let route = node.route(&config(json!({"entity": "api:default/ledger"})));
     let sent = get(Some(&groups(&["payments"])));
-    assert_eq!(status(backstage.serve(node.send(&route, &sent), &node.around(NOW), &sent).1), 403);
+    assert_eq!(status(backstage.serve(node.send(&route, &sent), &node.cx(NOW), &sent).1), 403);
     backstage.entities[4] = entity("API", "ledger", json!({}), &[("ownedBy", "group:default/payments")]);
     assert_eq!(status(node.send(&route, &sent).1), 403);
     let later = NOW.after(Duration::from_secs(60));
-    backstage.tick(&route, &node.around(later));
-    assert_eq!(status(begin(&route, &node.around(later), &sent).1), 200);
+    backstage.tick(&node, &route, later);
+    assert_eq!(status(node.send_at(&route, later, &sent).1), 200);
 }
 
 #[test]
@@ -287,16 +263,16 @@ fn claims_are_looked_up_among_annotations_and_parents_count_where_switched_on() 
     ];
     for (annotation, parents, group, expected) in cases {
         let (route, sent) = (with(annotation, parents), get(Some(&groups(&[group]))));
-        let (_, effect) = backstage.serve(node.send(&route, &sent), &node.around(NOW), &sent);
+        let (_, effect) = backstage.serve(node.send(&route, &sent), &node.cx(NOW), &sent);
         assert_eq!(status(effect), expected, "{annotation} {parents} {group}");
     }
     // The group's identity changes: a token that is known is looked up anew.
     backstage.groups[0] = entity("Group", "payments", json!({"keycloak.org/id": "kc-other"}), &[]);
     let (route, sent, later) =
         (with(true, true), get(Some(&groups(&["kc-payments"]))), NOW.after(Duration::from_secs(60)));
-    assert_eq!(status(begin(&route, &node.around(NOW), &sent).1), 200);
-    backstage.tick(&route, &node.around(later));
-    assert_eq!(status(begin(&route, &node.around(later), &sent).1), 403);
+    assert_eq!(status(node.send_at(&route, NOW, &sent).1), 200);
+    backstage.tick(&node, &route, later);
+    assert_eq!(status(node.send_at(&route, later, &sent).1), 403);
 }
 
 #[test]
@@ -322,15 +298,15 @@ fn without_the_catalog_the_configuration_says_what_happens() {
             let node = Node::new();
             let (route, sent) = (node.route(&config), sent("GET", path, token.map(String::as_str)));
             let now = if is_read {
-                backstage.tick(&route, &node.around(NOW));
+                backstage.tick(&node, &route, NOW);
                 NOW.after(Duration::from_secs(601))
             } else {
                 NOW
             };
             // Backstage is down.
-            let mut step = begin(&route, &node.around(now), &sent);
+            let mut step = node.send_at(&route, now, &sent);
             while let Effect::Dispatch(_) = step.1 {
-                step = step.0.answered(&node.around(now), &sent, None);
+                step = step.0.answered(&node.cx(now), &sent, None);
             }
             let line = audit(match step.1 {
                 Effect::Forward(forward) => {
@@ -365,16 +341,16 @@ fn the_terms_that_were_last_read_narrow_what_passes_without_the_catalog() {
         let route = node.route(&config(json!({
             "entity": "api:default/open", "owner": "payments", "catalog": {"on_stale": on_stale}, "policy": {"agents": "allow"}
         })));
-        backstage.tick(&route, &node.around(NOW));
+        backstage.tick(&node, &route, NOW);
         let late = NOW.after(Duration::from_secs(601));
         let open = if on_stale == "allow" { 200 } else { 403 };
         for (method, token, expected) in
             [("GET", &stranger, 200), ("POST", &owner, 200), ("POST", &stranger, open), ("GET", &agent, 403)]
         {
             let sent = sent(method, "/", Some(token));
-            let mut step = begin(&route, &node.around(late), &sent);
+            let mut step = node.send_at(&route, late, &sent);
             while let Effect::Dispatch(_) = step.1 {
-                step = step.0.answered(&node.around(late), &sent, None);
+                step = step.0.answered(&node.cx(late), &sent, None);
             }
             assert_eq!(status(step.1), expected, "{on_stale} {method}");
         }
@@ -385,15 +361,15 @@ fn the_terms_that_were_last_read_narrow_what_passes_without_the_catalog() {
 fn a_catalog_that_is_too_old_still_tells_which_entity_it_is_about() {
     let (node, backstage) = (Node::new(), backstage());
     let route = node.route(&config(json!({"catalog": {"on_stale": "allow"}})));
-    let sent = Behind(get(Some(&groups(&["search"]))), Some("payments-service"), &[]);
-    let begun = begin(&route, &node.around(NOW), &sent);
-    let unread = begun.0.answered(&node.around(NOW), &sent, None);
+    let sent = get(Some(&groups(&["search"]))).told(behind(Some("payments-service"), &[]));
+    let begun = node.send_at(&route, NOW, &sent);
+    let unread = begun.0.answered(&node.cx(NOW), &sent, None);
     assert_eq!(audit(unread.1)["reason"], json!("catalog_unavailable"));
-    backstage.tick(&route, &node.around(NOW.after(Duration::from_secs(10))));
+    backstage.tick(&node, &route, NOW.after(Duration::from_secs(10)));
     let late = NOW.after(Duration::from_secs(700));
-    let (exchange, effect) = begin(&route, &node.around(late), &sent);
+    let (exchange, effect) = node.send_at(&route, late, &sent);
     let Effect::Dispatch(_) = effect else { panic!("no tick came for long, so that it reads") };
-    let line = audit(exchange.answered(&node.around(late), &sent, None).1);
+    let line = audit(exchange.answered(&node.cx(late), &sent, None).1);
     assert_eq!((&line["what"]["entity"], &line["reason"]), (&json!("api:default/payments"), &json!("catalog_stale")));
 }
 
@@ -405,7 +381,7 @@ fn quota_tiers_come_from_the_calling_group() {
     for (group, admitted) in [("checkout", 3), ("payments", 1)] {
         let sent = get(Some(&groups(&[group])));
         let passed = (0..5).filter(|_| {
-            let (_, effect) = backstage.serve(node.send(&route, &sent), &node.around(NOW), &sent);
+            let (_, effect) = backstage.serve(node.send(&route, &sent), &node.cx(NOW), &sent);
             status(effect) == 200
         });
         assert_eq!(passed.count(), admitted, "{group}");
@@ -422,17 +398,10 @@ fn routes_share_a_catalog_and_one_tick_reads_it_for_all() {
             ))
         })
         .collect();
-    let passes = |now| {
-        tick(&routes[0], &node.around(now))
-            .into_iter()
-            .filter(|errand| matches!(errand, Errand::Catalog(_)))
-            .collect::<Vec<_>>()
-    };
-    let found = passes(NOW);
-    assert_eq!(found.len(), 1);
-    let Some(Errand::Catalog(pass)) = found.into_iter().next() else { panic!("no pass") };
-    let read = |pass: Box<Pass>| pass.call().to.path.contains("by-query");
-    assert!(read(pass));
-    backstage.tick(&routes[1], &node.around(NOW.after(Duration::from_secs(60))));
+    let call = node.tick(&routes[0], NOW).unwrap();
+    assert!(call.to.path.contains("by-query"));
+    assert_eq!(node.tick(&routes[1], NOW), None, "one call at a time");
+    node.answer(NOW, Some(&backstage.reply(&call)));
+    backstage.tick(&node, &routes[1], NOW.after(Duration::from_secs(60)));
     assert_eq!(node.worker.catalogs.in_use().len(), 1);
 }

@@ -26,9 +26,9 @@ fn counted(charged: bool, used: u32) -> Option<Reply> {
 /// A request at a time, with that answer to whatever it asks the engine, and whether it asked.
 fn send(node: &Node, route: &Rc<Route>, now: UnixMillis, reply: Option<&Reply>) -> (Effect, bool) {
     let request = get(Some(&token(json!({"groups": ["checkout"]}))));
-    let (exchange, effect) = begin(route, &node.around(now), &request);
+    let (exchange, effect) = node.send_at(route, now, &request);
     let Effect::Dispatch(_) = effect else { return (effect, false) };
-    (exchange.answered(&node.around(now), &request, reply).1, true)
+    (exchange.answered(&node.cx(now), &request, reply).1, true)
 }
 
 fn audit(effect: &Effect) -> Value {
@@ -114,12 +114,11 @@ fn what_was_admitted_beside_the_engine_is_told_by_a_tick() {
     let route = node.route(&with_engine(&json!({"sync_interval_ms": 1000})));
     forwarded(send(&node, &route, NOW, None).0);
     let later = NOW.after(Duration::from_secs(1));
-    let mut errands = tick(&route, &node.around(later));
-    let Some(Errand::Counts(push)) = errands.pop() else { panic!("tells nothing") };
-    let call = push.call();
+    let call = node.tick(&route, later).unwrap();
     assert!(call.to.path.ends_with("/add/0/1/1/3600/2"), "{}", call.to.path);
-    assert!(errands.is_empty() && tick(&route, &node.around(later)).is_empty(), "one call for what is owed");
-    assert!(Errand::Counts(push).answered(&node.around(later), counted(true, 1).as_ref()).is_none());
+    node.answer(later, counted(true, 1).as_ref());
+    let call = node.tick(&route, later).unwrap();
+    assert!(call.to.path.ends_with("/0/1/3600/2"), "what is owed is told once: {}", call.to.path);
 }
 
 #[test]

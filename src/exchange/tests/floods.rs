@@ -10,9 +10,7 @@ fn forged(nth: usize) -> String {
 }
 
 fn from(address: &str, token: &str) -> Sent {
-    let mut sent = get(Some(token));
-    sent.0.push((CLIENT, address.to_owned()));
-    sent
+    get(Some(token)).told(Snapshot { client: Some(address.to_owned()), ..Snapshot::default() })
 }
 
 /// Status and reason for the log.
@@ -45,7 +43,7 @@ fn a_flood_from_one_address_is_cut_off_and_nobody_else_is() {
     assert_eq!(told(node.send(&route, &from("192.0.2.1", &good("a"))).1), (429, "verification_rate".into()));
     forwarded(node.send(&route, &from("192.0.2.1", &remembered)).1);
     forwarded(node.send(&route, &from("192.0.2.2", &good("a"))).1);
-    forwarded(begin(&route, &node.around(UnixMillis(NOW.0 + 100)), &from("192.0.2.1", &good("b"))).1);
+    forwarded(node.send_at(&route, UnixMillis(NOW.0 + 100), &from("192.0.2.1", &good("b"))).1);
     let counts = node.metrics.counts.borrow();
     let of = |result: &str| counts.get(&format!("verifications;result={result}")).copied();
     assert_eq!(

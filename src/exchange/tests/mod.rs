@@ -9,7 +9,7 @@ mod userinfo;
 
 use super::*;
 use crate::config::Config;
-use crate::host::{MemoryStore, MetricId, MetricKind, Names, joined};
+use crate::host::{Editing, Lines, MemoryStore, MetricId, MetricKind, joined};
 use crate::jose::testing;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -21,6 +21,7 @@ const NOW: UnixMillis = UnixMillis(1_750_000_000_000);
 
 struct Node {
     worker: Worker,
+    background: Background,
     store: MemoryStore,
     metrics: Counts,
 }
@@ -49,32 +50,55 @@ impl Metrics for Counts {
     }
 }
 
-/// Stands among headers for the client's address.
-const CLIENT: &str = ":client";
+/// A request, and what the host tells of it.
+struct Sent {
+    lines: Vec<(&'static str, String)>,
+    facts: Snapshot,
+    editing: Editing,
+}
 
-struct Sent(Vec<(&'static str, String)>);
+impl Sent {
+    fn new(lines: Vec<(&'static str, String)>) -> Self {
+        Self { lines, facts: Snapshot::default(), editing: Editing::EveryLine }
+    }
+
+    fn told(self, facts: Snapshot) -> Self {
+        Self { facts, ..self }
+    }
+
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.lines.push((name, value.to_owned()));
+        self
+    }
+}
 
 impl RequestHeaders for Sent {
     fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        joined(name, self.0.iter().filter(|(known, _)| *known == name).map(|(_, value)| value.as_bytes()))
+        let lines = self.lines.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        joined(name, lines.map(|(_, value)| value.as_bytes()))
     }
 
-    fn names(&self) -> Option<Names<'_>> {
-        Some(Box::new(self.0.iter().map(|(name, _)| name.as_bytes())))
+    fn lines(&self) -> Option<Lines<'_>> {
+        Some(Box::new(self.lines.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))))
     }
 
-    fn client(&self) -> Option<String> {
-        self.get(CLIENT).and_then(|address| String::from_utf8(address.into_owned()).ok())
+    fn editing(&self) -> Editing {
+        self.editing
     }
 }
 
 impl Node {
     fn new() -> Self {
-        Self { worker: Worker::default(), store: MemoryStore::default(), metrics: Counts::default() }
+        Self {
+            worker: Worker::default(),
+            background: Background::default(),
+            store: MemoryStore::default(),
+            metrics: Counts::default(),
+        }
     }
 
-    fn around(&self, now: UnixMillis) -> Around<'_> {
-        Around { worker: &self.worker, store: &self.store, metrics: &self.metrics, now }
+    fn cx(&self, now: UnixMillis) -> Context<'_> {
+        Context { worker: &self.worker, store: &self.store, metrics: &self.metrics, now }
     }
 
     fn route(&self, config: &Value) -> Rc<Route> {
@@ -82,7 +106,26 @@ impl Node {
     }
 
     fn send(&self, route: &Rc<Route>, sent: &Sent) -> (Exchange, Effect) {
-        begin(route, &self.around(NOW), sent)
+        self.send_at(route, NOW, sent)
+    }
+
+    fn send_at(&self, route: &Rc<Route>, now: UnixMillis, sent: &Sent) -> (Exchange, Effect) {
+        begin(route, &self.cx(now), sent, &sent.facts)
+    }
+
+    /// The call that a tick makes, if it makes one. It goes by the token 1.
+    fn tick(&self, route: &Route, now: UnixMillis) -> Option<Call> {
+        let mut sent = None;
+        tick(&self.background, route, &self.cx(now), &mut |call| {
+            assert!(sent.replace(call.clone()).is_none(), "one call a tick");
+            Some(1)
+        });
+        sent
+    }
+
+    /// The answer to that call comes.
+    fn answer(&self, now: UnixMillis, reply: Option<&Reply>) {
+        background_answered(&self.background, &self.cx(now), 1, reply);
     }
 }
 
@@ -115,7 +158,7 @@ fn get(token: Option<&str>) -> Sent {
 fn sent(method: &str, path: &str, token: Option<&str>) -> Sent {
     let mut headers = vec![(":method", method.to_owned()), (":path", path.to_owned())];
     headers.extend(token.map(|token| ("authorization", format!("Bearer {token}"))));
-    Sent(headers)
+    Sent::new(headers)
 }
 
 fn forwarded(effect: Effect) -> Forward {
@@ -136,8 +179,13 @@ fn answered(effect: Effect) -> (u16, Value) {
     }
 }
 
+/// What the upstream gets under a name: nothing where the header is dropped, and `None` where it stays as it is.
+fn edited<'a>(forward: &'a Forward, name: &str) -> Option<Option<&'a str>> {
+    forward.edits.iter().find(|edit| edit.name.eq_ignore_ascii_case(name)).map(|edit| edit.value.as_deref())
+}
+
 fn set<'a>(forward: &'a Forward, name: &str) -> Option<&'a str> {
-    forward.set.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
+    edited(forward, name).flatten()
 }
 
 #[test]
@@ -170,7 +218,7 @@ fn the_token_does_not_reach_the_upstream_and_tags_do() {
     let node = Node::new();
     let route = node.route(&config());
     let forward = forwarded(node.send(&route, &get(Some(&token(json!({"groups": ["payments"]}))))).1);
-    assert!(forward.remove.iter().any(|name| name == "authorization"));
+    assert_eq!(edited(&forward, "authorization"), Some(None));
     assert_eq!(set(&forward, "x-backstage-owner"), Some("group:default/payments"));
     assert_eq!(set(&forward, "x-backstage-user"), Some("user:default/ada"));
     assert_eq!(set(&forward, "x-backstage-groups"), Some("group:default/payments"));
@@ -221,7 +269,7 @@ fn an_exhausted_quota_is_charged_to_the_group_that_granted_access() {
 fn a_preflight_passes_without_a_token_and_without_forged_tags() {
     let node = Node::new();
     let route = node.route(&config());
-    let preflight = Sent(vec![
+    let preflight = Sent::new(vec![
         (":method", "OPTIONS".into()),
         (":path", "/payments".into()),
         ("origin", "https://portal.example".into()),
@@ -229,14 +277,14 @@ fn a_preflight_passes_without_a_token_and_without_forged_tags() {
         ("X_Backstage-User", "user:default/root".into()),
     ]);
     let forward = forwarded(node.send(&route, &preflight).1);
-    assert!(forward.remove.iter().any(|name| name.eq_ignore_ascii_case("x_backstage-user")));
-    assert!(forward.set.is_empty());
+    assert_eq!(edited(&forward, "x_backstage-user"), Some(None));
+    assert!(forward.edits.iter().all(|edit| edit.value.is_none()));
 }
 
 #[test]
 fn a_refused_configuration_answers_every_request_with_503() {
     let node = Node::new();
-    let (_, effect) = refuse_misconfigured(&node.around(NOW), &get(None));
+    let (_, effect) = refuse_misconfigured(&node.cx(NOW), &get(None), &Snapshot::default());
     assert_eq!(answered(effect).0, 503);
 }
 
@@ -245,7 +293,7 @@ fn decisions_are_counted_by_entity_owner_group_and_reason() {
     let node = Node::new();
     let route = node.route(&config());
     let (exchange, _) = node.send(&route, &get(Some(&token(json!({"groups": ["payments"]})))));
-    exchange.finished(&node.around(NOW), Some(200));
+    exchange.finished(&node.cx(NOW), Some(200));
     let counts = node.metrics.counts.borrow();
     let name = "decisions;entity=api:default/payments;owner=group:default/payments;group=group:default/payments;decision=allow;reason=owner";
     assert_eq!(counts.get(name), Some(&1), "{counts:?}");

@@ -1,9 +1,10 @@
 //! Keys that a provider serves.
 
 use super::*;
-use crate::keyring::Fetch;
+use std::time::Duration;
 
 const ISSUER: &str = "https://idp.example";
+const DOCUMENT: &str = "/.well-known/openid-configuration";
 
 fn with(settings: Value) -> Value {
     let mut config = config();
@@ -37,15 +38,10 @@ fn url(call: &Call) -> String {
     format!("{}://{}{} via {}", call.to.scheme, call.to.authority, call.to.path, call.to.upstream)
 }
 
-fn ticked(route: &Rc<Route>, around: &Around<'_>) -> Fetch {
-    match tick(route, around).pop() {
-        Some(Errand::Keys(fetch)) => fetch,
-        Some(Errand::Counts(_) | Errand::Catalog(_)) | None => panic!("fetches no keys"),
-    }
-}
-
-fn fetched(fetch: Fetch, around: &Around<'_>, keys: &str) {
-    assert!(fetch_answered(fetch, around, Some(&ok(keys))).is_none());
+/// Lets a tick make its one call, to this path, and answers it.
+fn refreshed(node: &Node, route: &Route, now: UnixMillis, path: &str, reply: Option<Reply>) {
+    assert_eq!(node.tick(route, now).unwrap().to.path, path);
+    node.answer(now, reply.as_ref());
 }
 
 #[test]
@@ -55,7 +51,7 @@ fn a_request_with_an_unknown_key_waits_for_one_fetch_and_is_then_answered() {
     let request = get(Some(&token(json!({"groups": ["payments"]}))));
     let (waiting, effect) = node.send(&route, &request);
     assert_eq!(url(call(&effect)), "https://idp.example/keys via idp.example:443");
-    let (_, effect) = waiting.answered(&node.around(NOW), &request, Some(&ok(testing::jwks())));
+    let (_, effect) = waiting.answered(&node.cx(NOW), &request, Some(&ok(testing::jwks())));
     forwarded(effect);
     forwarded(node.send(&route, &request).1);
 }
@@ -69,17 +65,15 @@ fn an_issuer_is_enough_to_find_its_keys() {
     let document = "https://idp.example/.well-known/openid-configuration via idp.example:443";
     assert_eq!(url(call(&effect)), document);
     let found = metadata(ISSUER, "https://idp.example/oauth/keys");
-    let (waiting, effect) = waiting.answered(&node.around(NOW), &request, Some(&found));
+    let (waiting, effect) = waiting.answered(&node.cx(NOW), &request, Some(&found));
     assert_eq!(url(call(&effect)), "https://idp.example/oauth/keys via idp.example:443");
-    let (_, effect) = waiting.answered(&node.around(NOW), &request, Some(&ok(testing::jwks())));
+    let (_, effect) = waiting.answered(&node.cx(NOW), &request, Some(&ok(testing::jwks())));
     forwarded(effect);
 
     let soon = UnixMillis(NOW.0 + 280_000);
-    let fetch = ticked(&route, &node.around(soon));
-    assert_eq!(fetch.call().to.path, "/oauth/keys", "the metadata is believed for an hour");
-    fetched(fetch, &node.around(soon), testing::jwks());
+    refreshed(&node, &route, soon, "/oauth/keys", Some(ok(testing::jwks())));
     let late = UnixMillis(NOW.0 + 3_700_000);
-    assert_eq!(url(&ticked(&route, &node.around(late)).call()), document);
+    assert_eq!(url(&node.tick(&route, late).unwrap()), document, "the metadata is believed for an hour");
 }
 
 #[test]
@@ -95,7 +89,7 @@ fn metadata_that_is_not_the_issuers_lets_nobody_pass() {
         let route = node.route(&with(json!({})));
         let request = get(Some(&token(json!({"groups": ["payments"]}))));
         let (waiting, _) = node.send(&route, &request);
-        let (_, effect) = waiting.answered(&node.around(NOW), &request, Some(&document));
+        let (_, effect) = waiting.answered(&node.cx(NOW), &request, Some(&document));
         assert_eq!(answered(effect).0, 503, "{document:?}");
     }
 }
@@ -104,19 +98,14 @@ fn metadata_that_is_not_the_issuers_lets_nobody_pass() {
 fn keys_stay_reachable_while_the_metadata_is_not() {
     let node = Node::new();
     let route = node.route(&with(json!({})));
-    let first = fetch_answered(
-        ticked(&route, &node.around(NOW)),
-        &node.around(NOW),
-        Some(&metadata(ISSUER, "https://idp.example/k")),
-    );
-    fetched(first.unwrap(), &node.around(NOW), testing::other_jwks());
+    refreshed(&node, &route, NOW, DOCUMENT, Some(metadata(ISSUER, "https://idp.example/k")));
+    refreshed(&node, &route, NOW, "/k", Some(ok(testing::other_jwks())));
     let later = UnixMillis(NOW.0 + 3_700_000);
-    let fetch = fetch_answered(ticked(&route, &node.around(later)), &node.around(later), None).unwrap();
-    assert_eq!(fetch.call().to.path, "/k");
-    fetched(fetch, &node.around(later), testing::jwks());
+    refreshed(&node, &route, later, DOCUMENT, None);
+    refreshed(&node, &route, later, "/k", Some(ok(testing::jwks())));
     let request =
         get(Some(&token(json!({"groups": ["payments"], "iat": later.seconds(), "exp": later.seconds() + 60}))));
-    forwarded(begin(&route, &node.around(later), &request).1);
+    forwarded(node.send_at(&route, later, &request).1);
 }
 
 #[test]
@@ -128,9 +117,9 @@ fn no_request_passes_because_a_fetch_failed() {
         let route = node.route(&with_remote_keys());
         let request = get(Some(&token(json!({"groups": ["payments"]}))));
         let (waiting, _) = node.send(&route, &request);
-        let (settled, effect) = waiting.answered(&node.around(NOW), &request, reply.as_ref());
+        let (settled, effect) = waiting.answered(&node.cx(NOW), &request, reply.as_ref());
         assert_eq!(answered(effect).0, 503);
-        let (_, effect) = settled.answered(&node.around(NOW), &request, Some(&ok(testing::jwks())));
+        let (_, effect) = settled.answered(&node.cx(NOW), &request, Some(&ok(testing::jwks())));
         assert!(matches!(effect, Effect::Nothing), "what is settled stays settled");
     }
 }
@@ -141,13 +130,13 @@ fn keys_that_are_too_old_have_their_own_reason() {
     let mut config = with_remote_keys();
     config["issuers"][0]["fetch"] = json!({"max_age_seconds": 10, "stale_seconds": 5});
     let route = node.route(&config);
-    fetched(ticked(&route, &node.around(NOW)), &node.around(NOW), testing::jwks());
+    refreshed(&node, &route, NOW, "/keys", Some(ok(testing::jwks())));
     let request = get(Some(&token(json!({"groups": ["payments"]}))));
     forwarded(node.send(&route, &request).1);
-    let late = node.around(UnixMillis(NOW.0 + 15_001));
-    let (waiting, effect) = begin(&route, &late, &request);
+    let late = UnixMillis(NOW.0 + 15_001);
+    let (waiting, effect) = node.send_at(&route, late, &request);
     call(&effect);
-    let (_, effect) = waiting.answered(&late, &request, None);
+    let (_, effect) = waiting.answered(&node.cx(late), &request, None);
     let Effect::Answer(answer) = effect else { panic!("not answered") };
     let line: Value = serde_json::from_str(&answer.audit.unwrap().1).unwrap();
     assert_eq!((answer.status, line["reason"].as_str()), (503, Some("keys_stale")));
@@ -159,16 +148,16 @@ fn a_remembered_token_is_dropped_when_its_key_goes_away() {
     let route = node.route(&with_remote_keys());
     let request = get(Some(&token(json!({"groups": ["payments"]}))));
     let (waiting, _) = node.send(&route, &request);
-    forwarded(waiting.answered(&node.around(NOW), &request, Some(&ok(testing::jwks()))).1);
+    forwarded(waiting.answered(&node.cx(NOW), &request, Some(&ok(testing::jwks()))).1);
 
     let later = UnixMillis(NOW.0 + 280_000);
-    fetched(ticked(&route, &node.around(later)), &node.around(later), testing::other_jwks());
-    let (waiting, effect) = begin(&route, &node.around(later), &request);
+    refreshed(&node, &route, later, "/keys", Some(ok(testing::other_jwks())));
+    let (waiting, effect) = node.send_at(&route, later, &request);
     call(&effect);
-    let (_, effect) = waiting.answered(&node.around(later), &request, Some(&ok(testing::other_jwks())));
+    let (_, effect) = waiting.answered(&node.cx(later), &request, Some(&ok(testing::other_jwks())));
     assert_eq!(answered(effect).0, 401);
     assert_eq!(
-        answered(begin(&route, &node.around(later), &request).1).0,
+        answered(node.send_at(&route, later, &request).1).0,
         401,
         "within the cool-down it is not asked for again"
     );
@@ -176,32 +165,45 @@ fn a_remembered_token_is_dropped_when_its_key_goes_away() {
 
 #[test]
 fn a_key_that_another_worker_has_fetched_a_moment_ago_is_found() {
-    let (node, other) = (Node::new(), Worker::default());
+    let node = Node::new();
     let route = node.route(&with_remote_keys());
-    let config = Config::parse(with_remote_keys().to_string().as_bytes()).unwrap();
-    let others = Route::new(config, &other);
-    let fetch = |route: &Rc<Route>, worker: &Worker, now: UnixMillis, keys: &str| {
-        let around = Around { worker, store: &node.store, metrics: &node.metrics, now };
-        fetched(ticked(route, &around), &around, keys);
-    };
-    fetch(&route, &node.worker, NOW, testing::other_jwks());
+    refreshed(&node, &route, NOW, "/keys", Some(ok(testing::other_jwks())));
     let later = UnixMillis(NOW.0 + 280_000);
-    assert!(tick(&route, &node.around(UnixMillis(NOW.0 + 230_000))).is_empty(), "this worker has just looked");
-    fetch(&others, &other, later, testing::jwks());
+    assert_eq!(node.tick(&route, UnixMillis(NOW.0 + 230_000)), None, "this worker has just looked");
+    let other = Node { store: node.store, ..Node::new() };
+    let others = other.route(&with_remote_keys());
+    refreshed(&other, &others, later, "/keys", Some(ok(testing::jwks())));
+    let node = Node { store: other.store, ..node };
     let request = get(Some(&token(json!({"groups": ["payments"]}))));
-    forwarded(begin(&route, &node.around(UnixMillis(later.0 + 10)), &request).1);
+    forwarded(node.send_at(&route, UnixMillis(later.0 + 10), &request).1);
 }
 
 #[test]
-fn one_tick_looks_after_the_keys_of_all_routes() {
+fn one_tick_looks_after_the_keys_of_all_routes_with_one_call_at_a_time() {
     let node = Node::new();
     let routes: Vec<_> = (0..20).map(|_| node.route(&with_remote_keys())).collect();
     let other = node.route(&with(json!({"issuer": "https://other.example"})));
-    assert_eq!(tick(&routes[0], &node.around(NOW)).len(), 2);
+    let fetch = |now: UnixMillis| {
+        let mut urls = Vec::new();
+        while let Some(call) = node.tick(&routes[0], now) {
+            assert_eq!(node.tick(&routes[1], now), None, "the call waits for its answer");
+            urls.push(call.to.authority);
+            node.answer(now, None);
+        }
+        urls
+    };
+    assert_eq!(fetch(NOW), ["idp.example", "other.example"]);
     drop(other);
-    assert_eq!(
-        tick(&routes[0], &node.around(UnixMillis(NOW.0 + 20_000))).len(),
-        1,
-        "a route that is gone needs no keys"
-    );
+    assert_eq!(fetch(UnixMillis(NOW.0 + 20_000)), ["idp.example"], "a route that is gone needs no keys");
+}
+
+#[test]
+fn a_provider_that_hangs_keeps_others_waiting_for_a_minute_at_most() {
+    let node = Node::new();
+    let routes = [node.route(&with_remote_keys()), node.route(&with(json!({"issuer": "https://other.example"})))];
+    let first = node.tick(&routes[0], NOW).unwrap();
+    let in_a_minute = NOW.after(Duration::from_secs(60));
+    assert_eq!(node.tick(&routes[0], in_a_minute), None);
+    let second = node.tick(&routes[0], in_a_minute.after(Duration::from_millis(1))).unwrap();
+    assert_ne!(first.to.authority, second.to.authority);
 }

@@ -38,7 +38,7 @@ fn ownership_is_asked_for_once_a_token_with_the_callers_own() {
     assert_eq!((call.to.path.as_str(), call.to.upstream.as_str()), ("/api/auth/v1/userinfo", "portal:7007"));
     assert_eq!(call.authorization.as_deref(), Some(format!("Bearer {token}").as_str()));
     let refs = json!(["user:default/ada", "group:default/payments"]);
-    let (_, effect) = waiting.answered(&node.around(NOW), &request, told("user:default/ada", refs).as_ref());
+    let (_, effect) = waiting.answered(&node.cx(NOW), &request, told("user:default/ada", refs).as_ref());
     assert_eq!(set(&forwarded(effect), "x-backstage-user"), Some("user:default/ada"));
     forwarded(node.send(&route, &request).1);
 }
@@ -71,7 +71,7 @@ fn what_the_issuer_says_of_somebody_else_does_not_count() {
         let route = node.route(&config_with_userinfo());
         let request = get(Some(&backstage_token(json!({}))));
         let (waiting, _) = node.send(&route, &request);
-        let (_, effect) = waiting.answered(&node.around(NOW), &request, reply.as_ref());
+        let (_, effect) = waiting.answered(&node.cx(NOW), &request, reply.as_ref());
         let Effect::Answer(answer) = effect else { panic!("{reply:?} passes") };
         let line: Value = serde_json::from_str(&answer.audit.unwrap().1).unwrap();
         assert_eq!((answer.status, line["reason"].as_str()), (status, Some(reason)), "{reply:?}");
@@ -85,8 +85,8 @@ fn an_issuer_that_does_not_tell_is_left_alone_for_a_moment_and_then_asked_again(
     let route = node.route(&config_with_userinfo());
     let request = get(Some(&backstage_token(json!({}))));
     let (waiting, _) = node.send(&route, &request);
-    assert_eq!(answered(waiting.answered(&node.around(NOW), &request, None).1).0, 503);
-    assert_eq!(answered(begin(&route, &node.around(UnixMillis(NOW.0 + 9_000)), &request).1).0, 503);
-    let (_, effect) = begin(&route, &node.around(UnixMillis(NOW.0 + 10_000)), &request);
+    assert_eq!(answered(waiting.answered(&node.cx(NOW), &request, None).1).0, 503);
+    assert_eq!(answered(node.send_at(&route, UnixMillis(NOW.0 + 9_000), &request).1).0, 503);
+    let (_, effect) = node.send_at(&route, UnixMillis(NOW.0 + 10_000), &request);
     assert!(matches!(effect, Effect::Dispatch(_)));
 }

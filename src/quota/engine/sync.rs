@@ -58,6 +58,11 @@ impl EngineState {
         }
     }
 
+    /// Whether a record may be due.
+    pub fn is_due(&self, _: UnixMillis) -> bool {
+        !self.in_use.borrow().is_empty()
+    }
+
     /// The calls that this worker should make now. A record is claimed by one worker of the node at a time. An engine that
     /// failed is tried with one record.
     pub fn pushes(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis) -> Vec<Push> {

@@ -61,6 +61,15 @@ pub(super) enum ProfileName {
     Envoy,
 }
 
+impl From<ProfileName> for Profile {
+    fn from(name: ProfileName) -> Self {
+        match name {
+            ProfileName::Kong => Self::Kong,
+            ProfileName::Envoy => Self::Envoy,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 struct ServeArgs {
     #[command(flatten)]
@@ -103,6 +112,9 @@ struct ScenariosArgs {
     /// The development identity provider, as this machine reaches it.
     #[arg(long, default_value = "http://127.0.0.1:9081")]
     idp: Base,
+    /// Which gateway it is: the table says where Kong cannot do the same as others.
+    #[arg(long, value_enum, default_value = "kong")]
+    host: ProfileName,
     /// Only scenarios whose group or name contains this.
     #[arg(long)]
     filter: Option<String>,
@@ -150,10 +162,7 @@ impl FilterArgs {
             kong_yml: self.kong_yml.clone(),
             filter: FilterModule::load(&self.wasm)?,
             filters: self.filters.clone(),
-            profile: match self.profile {
-                ProfileName::Kong => Profile::Kong,
-                ProfileName::Envoy => Profile::Envoy,
-            },
+            profile: self.profile.into(),
             workers: self.workers,
             listen: listen.to_owned(),
             admin: admin.to_owned(),
@@ -227,7 +236,7 @@ async fn run_scenarios(args: ScenariosArgs) -> anyhow::Result<bool> {
         None => scenarios::TABLE.to_owned(),
     };
     let groups = scenarios::parse(&text).context("the table of scenarios")?;
-    let target = Target::new(args.gateway, args.idp, Resolve::new(args.resolve));
+    let target = Target::new(args.gateway, args.idp, Resolve::new(args.resolve), args.host.into());
     target.wait_until_up(Duration::from_secs(args.wait_seconds)).await?;
     let mut group = String::new();
     let outcomes = target

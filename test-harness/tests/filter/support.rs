@@ -13,6 +13,8 @@ use test_harness::{
 pub(crate) const ISSUER: &str = "https://idp.example";
 /// A time in the middle of a minute; tests move it by hand.
 pub(crate) const NOW_MS: u64 = 1_750_000_010_000;
+/// How often a worker ticks.
+pub(crate) const TICK_MS: u64 = 50;
 pub(crate) const PROFILES: [Profile; 2] = [Profile::Kong, Profile::Envoy];
 
 pub(crate) static KEYS: LazyLock<SigningKeys> = LazyLock::new(|| SigningKeys::generate().unwrap());

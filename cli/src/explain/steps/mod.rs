@@ -7,13 +7,13 @@ mod token;
 
 use super::calls::Noted;
 use super::model::{CalleeFacts, Explanation};
-use super::request::Seen;
+use super::request::Request;
 use backstage_kong::catalog::Index;
 use backstage_kong::catalog::live::Availability;
 use backstage_kong::config::{ClaimName, Config, Issuer, OnStale};
 use backstage_kong::denial::Denial;
 use backstage_kong::entity::EntityRef;
-use backstage_kong::exchange::{Around, Exchange, Route};
+use backstage_kong::exchange::{Context, Exchange, Route};
 use backstage_kong::ownership::Callee;
 use std::rc::Rc;
 
@@ -21,8 +21,8 @@ use std::rc::Rc;
 pub(super) struct Run<'a> {
     pub route: &'a Rc<Route>,
     pub exchange: &'a Exchange,
-    pub around: &'a Around<'a>,
-    pub seen: &'a Seen<'a>,
+    pub cx: &'a Context<'a>,
+    pub request: &'a Request,
     pub calls: &'a Noted<'a>,
     /// Whether form, algorithm and signature of the token are taken for granted.
     pub assumed: bool,
@@ -78,8 +78,8 @@ impl Run<'_> {
     /// The catalog that groups were looked up in.
     fn catalog(&self) -> Option<Rc<Index>> {
         let catalog = self.config().catalog.as_ref()?;
-        let live = self.around.worker.catalogs.get(&self.config().zones.catalog, &catalog.source);
-        match live.availability(self.around.store, self.around.now, catalog.max_stale) {
+        let live = self.cx.worker.catalogs.get(&self.config().zones.catalog, &catalog.source);
+        match live.availability(self.cx.store, self.cx.now, catalog.max_stale) {
             Availability::Fresh(index) => Some(index),
             Availability::Stale(index) => (catalog.on_stale != OnStale::Deny).then_some(index),
             Availability::Unread => None,

@@ -11,7 +11,7 @@ use backstage_kong::policy::{Fit, PolicyDenial, RequestFacts, agents, grant, mea
 
 pub(super) fn policy(run: &Run<'_>, findings: &Findings<'_>, callee: &Callee) -> PolicyTrace {
     let policy = &run.config().policy;
-    let request = run.seen.request;
+    let request = run.request;
     let facts = RequestFacts { method: &request.method, target: request.target.as_bytes() };
     let principal = findings.known.map(|known| &known.principal);
     let agent_denied =

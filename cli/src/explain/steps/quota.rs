@@ -19,7 +19,7 @@ pub(super) fn quota(run: &Run<'_>, findings: &Findings<'_>, callee: &Callee) -> 
             policy: policy.name.to_string(),
             per: policy.per.name(),
             charged_to: charged_to(&subjects.subject(policy.per)),
-            cost: policy.cost_of(&run.seen.request.method),
+            cost: policy.cost_of(&run.request.method),
             windows: findings.quota.iter().filter(|state| state.policy == policy.name).map(window).collect(),
         })
         .collect()

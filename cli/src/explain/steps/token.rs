@@ -24,11 +24,12 @@ pub(super) fn credential(run: &Run<'_>) -> (model::Credential, Option<String>) {
     let scheme = credentials.scheme.as_ref().map(|scheme| format!(" ({scheme})")).unwrap_or_default();
     let cookie = credentials.cookie.as_ref().map(|name| format!(" or cookie {name}")).unwrap_or_default();
     let looked_in = format!("header {}{scheme}{cookie}", credentials.header);
-    let found = find_credential(credentials, run.seen).and_then(|found| found.map(|found| found.token()).transpose());
+    let found =
+        find_credential(credentials, run.request).and_then(|found| found.map(|found| found.token()).transpose());
     match found {
         Ok(None) => (model::Credential { looked_in, found: "none".to_owned(), bytes: None }, None),
         Ok(Some(token)) => {
-            let is_in_header = run.seen.get(&credentials.header).is_some();
+            let is_in_header = run.request.get(&credentials.header).is_some();
             let place = if is_in_header { "in the header" } else { "in the cookie" };
             let bytes = Some(token.len());
             (model::Credential { looked_in, found: place.to_owned(), bytes }, Some(token))
@@ -175,9 +176,9 @@ fn with_keys<T>(run: &Run<'_>, issuer: &Issuer, use_them: impl FnOnce(&KeySet) -
         KeySource::Inline(keys) => Some(use_them(keys)),
         KeySource::Secrets(_) => None,
         KeySource::Remote(remote) => {
-            let worker = run.around.worker;
+            let worker = run.cx.worker;
             let set = worker.keyring.set(&run.config().zones.keys, &issuer.issuer, remote);
-            set.current(run.around.store, run.around.now).map(|keys| use_them(&keys))
+            set.current(run.cx.store, run.cx.now).map(|keys| use_them(&keys))
         }
     }
 }

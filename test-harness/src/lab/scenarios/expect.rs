@@ -48,6 +48,8 @@ pub enum Condition {
     Equal(Value),
     /// `{present: true}`.
     Present,
+    /// `{empty: true}`: not there, or there with nothing in it.
+    Empty,
     /// `{contains: text}`.
     Contains(String),
     /// `{lacks: text}`: there or not, the text is not in it.
@@ -60,6 +62,7 @@ pub enum Condition {
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 enum Word {
     Present(bool),
+    Empty(bool),
     Contains(String),
     Lacks(String),
     Matches(String),
@@ -78,6 +81,8 @@ impl<'de> Deserialize<'de> for Condition {
         Ok(match serde_json::from_value(value).map_err(D::Error::custom)? {
             Word::Present(true) => Self::Present,
             Word::Present(false) => Self::Absent,
+            Word::Empty(false) => return Err(D::Error::custom("`empty` takes true only")),
+            Word::Empty(true) => Self::Empty,
             Word::Contains(text) => Self::Contains(text),
             Word::Lacks(text) => Self::Lacks(text),
             Word::Matches(regex) => Self::Matches(Regex::new(&regex).map_err(D::Error::custom)?),
@@ -93,6 +98,7 @@ impl Condition {
         let (fits, wanted) = match self {
             Self::Absent => (found.is_none(), "nothing".to_owned()),
             Self::Present => (found.is_some(), "something".to_owned()),
+            Self::Empty => (text.is_none_or(|text| text.is_empty()), "nothing, or an empty text".to_owned()),
             Self::Equal(wanted) => (found == Some(wanted), wanted.to_string()),
             Self::Contains(part) => (text.is_some_and(|text| text.contains(part)), format!("something with {part:?}")),
             Self::Lacks(part) => (!text.is_some_and(|text| text.contains(part)), format!("something without {part:?}")),

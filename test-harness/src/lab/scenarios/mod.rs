@@ -6,7 +6,7 @@ mod table;
 
 pub use expect::{Condition, Expected, Statuses};
 pub use run::{Outcome, Target, Witness};
-pub use table::{Group, OneOrMany, Provider, RequestSpec, Scenario, Step, TableError, parse};
+pub use table::{Group, OnKong, OneOrMany, Provider, RequestSpec, Scenario, Step, TableError, parse};
 
 /// The table this crate comes with.
 pub const TABLE: &str = include_str!("../../../scenarios.yaml");

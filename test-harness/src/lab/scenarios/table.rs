@@ -1,6 +1,7 @@
 //! The table of requests and expected answers, as `scenarios.yaml` has it.
 
 use super::expect::Expected;
+use crate::host::Profile;
 use crate::lab::peers::KeySetBehaviour;
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,6 +27,8 @@ pub struct Scenario {
     pub request: Option<RequestSpec>,
     /// The answer to it.
     pub expect: Option<Expected>,
+    /// The answer on Kong, where Kong cannot give the same.
+    pub on_kong: Option<OnKong>,
     /// Several requests instead.
     #[serde(default)]
     pub steps: Vec<Step>,
@@ -47,9 +50,21 @@ pub struct Step {
     pub request: Option<RequestSpec>,
     /// The answer to it.
     pub expect: Option<Expected>,
+    /// The answer on Kong, where Kong cannot give the same.
+    pub on_kong: Option<OnKong>,
     /// How often the request is sent; the answer is the same each time.
     #[serde(default = "once")]
     pub repeat: u32,
+}
+
+/// What is expected on Kong in place of what is expected elsewhere.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnKong {
+    /// Why Kong differs.
+    pub why: String,
+    /// The answer.
+    pub expect: Expected,
 }
 
 /// What the identity provider is told.
@@ -131,8 +146,16 @@ impl Scenario {
         if !self.steps.is_empty() {
             return self.steps.clone();
         }
-        let (request, expect) = (self.request.clone(), self.expect.clone());
-        vec![Step { wait_ms: 0, wait_retry_after: false, provider: None, request, expect, repeat: 1 }]
+        let (request, expect, on_kong) = (self.request.clone(), self.expect.clone(), self.on_kong.clone());
+        vec![Step { wait_ms: 0, wait_retry_after: false, provider: None, request, expect, on_kong, repeat: 1 }]
+    }
+}
+
+impl Step {
+    /// The answer that is expected of a gateway.
+    pub fn expected(&self, gateway: Profile) -> Option<&Expected> {
+        let on_kong = self.on_kong.as_ref().filter(|_| gateway.is_kong());
+        on_kong.map(|on_kong| &on_kong.expect).or(self.expect.as_ref())
     }
 }
 

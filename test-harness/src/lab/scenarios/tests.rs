@@ -1,4 +1,5 @@
 use super::*;
+use crate::host::Profile;
 use crate::lab::http::{Base, Incoming, header_map};
 use crate::lab::peers::{DEFAULT_ISSUER, Peers};
 use crate::lab::resolve::Resolve;
@@ -93,7 +94,7 @@ fn an_answer_is_checked_in_every_respect() {
 async fn the_runner_tells_what_passes_from_what_fails() {
     // The sample upstream stands in for a gateway that lets everything pass.
     let peers = Peers::start("127.0.0.1:0", "127.0.0.1:0", DEFAULT_ISSUER).await.unwrap();
-    let target = Target::new(Base::from(peers.upstream), Base::from(peers.idp), Resolve::default());
+    let target = Target::new(Base::from(peers.upstream), Base::from(peers.idp), Resolve::default(), Profile::Kong);
     let table = r#"
 - group: one
   scenarios:

@@ -1,8 +1,15 @@
 //! What the core asks of the proxy that runs it, as traits that a test can stand in for.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+mod facts;
+mod headers;
+mod memory;
+
+pub use facts::{HostFacts, Snapshot};
+pub use headers::{Editing, Lines, RequestHeaders, joined};
+#[cfg(test)]
+pub(crate) use memory::BrokenStore;
+pub use memory::MemoryStore;
+
 use std::time::Duration;
 
 /// A point in time: milliseconds since the Unix epoch. Kong's clock is no finer.
@@ -109,101 +116,4 @@ pub trait Metrics {
     fn add(&self, id: MetricId, by: u64);
     /// Sets a gauge, or adds an observation to a histogram.
     fn record(&self, id: MetricId, value: u64);
-}
-
-/// The names of a request's headers.
-pub type Names<'a> = Box<dyn Iterator<Item = &'a [u8]> + 'a>;
-
-/// The headers of a request, read by name.
-pub trait RequestHeaders {
-    /// The value under a lower-case name: of a repeated header all values [`joined`], and the first one where they cannot be
-    /// listed.
-    fn get(&self, name: &str) -> Option<Cow<'_, [u8]>>;
-
-    /// The name of every header line, repeats included; `None` where the host cannot list them safely (Kong's, where there are
-    /// very many), and callers must go by name.
-    fn names(&self) -> Option<Names<'_>>;
-
-    /// The name of the route that the host has chosen, where it tells.
-    fn route(&self) -> Option<String> {
-        None
-    }
-
-    /// The name of the service behind it, where it tells: Kong's service, Envoy's cluster.
-    fn service(&self) -> Option<String> {
-        None
-    }
-
-    /// The tags of the route, then those of the service.
-    fn tags(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    /// The address of the client, where the host tells: of the far end of the connection, or of whom a proxy that the host
-    /// trusts names. A port may follow it.
-    fn client(&self) -> Option<String> {
-        None
-    }
-}
-
-/// The values of a header's lines in one, as Envoy joins them: by commas, but cookies as HTTP/2 has it (RFC 9113 §8.2.3), for
-/// upstreams take a comma for part of a cookie's value.
-pub fn joined<'a>(name: &str, mut values: impl Iterator<Item = &'a [u8]>) -> Option<Cow<'a, [u8]>> {
-    let between: &[u8] = if name == "cookie" { b"; " } else { b"," };
-    let first = Cow::Borrowed(values.next()?);
-    Some(values.fold(first, |joined, value| Cow::Owned([&joined, between, value].concat())))
-}
-
-/// Shared data in memory with the semantics of one well-behaved node; for tests and for tools that run without a proxy.
-#[derive(Debug, Default)]
-pub struct MemoryStore {
-    entries: RefCell<BTreeMap<String, Stored>>,
-}
-
-impl MemoryStore {
-    /// Drops a value, as a full zone would.
-    pub fn evict(&self, key: &str) {
-        self.entries.borrow_mut().remove(key);
-    }
-
-    /// The keys that are stored.
-    pub fn keys(&self) -> Vec<String> {
-        self.entries.borrow().keys().cloned().collect()
-    }
-}
-
-impl SharedData for MemoryStore {
-    fn get(&self, key: &str) -> Result<Option<Stored>, StoreFailed> {
-        Ok(self.entries.borrow().get(key).cloned())
-    }
-
-    fn set(&self, key: &str, value: &[u8], expect: Expect) -> Result<(), WriteError> {
-        let mut entries = self.entries.borrow_mut();
-        let version = entries.get(key).map(|stored| stored.version);
-        let expected = match expect {
-            Expect::Absent => None,
-            Expect::Version(version) => Some(version),
-        };
-        if version != expected {
-            return Err(WriteError::Changed);
-        }
-        let stored = Stored { bytes: value.to_vec(), version: version.unwrap_or(0).wrapping_add(1) };
-        entries.insert(key.to_owned(), stored);
-        Ok(())
-    }
-}
-
-/// Shared data that fails.
-#[cfg(test)]
-pub(crate) struct BrokenStore;
-
-#[cfg(test)]
-impl SharedData for BrokenStore {
-    fn get(&self, _: &str) -> Result<Option<Stored>, StoreFailed> {
-        Err(StoreFailed)
-    }
-
-    fn set(&self, _: &str, _: &[u8], _: Expect) -> Result<(), WriteError> {
-        Err(WriteError::Failed)
-    }
 }

@@ -1,0 +1,192 @@
+//! What a worker does beside requests: key sets are fetched ahead of age, catalogs are read, keys that should be replaced are named,
+//! and counts are kept in step with a quota engine.
+//!
+//! One call at a time, and each at a tick of its own. Kong 3.9 demands it: a dispatch from the answer to another background call
+//! kills the worker, and so do two background calls at a time to one name that has to be resolved.
+
+use super::upkeep::{fetch_answered, pass_answered, push_answered, tell_catalog};
+use super::{Context, Route, rotation};
+use crate::catalog::live::{LiveCatalog, Pass};
+use crate::host::UnixMillis;
+use crate::http::{Call, Reply};
+use crate::keyring::{Fetch, RemoteKeySet};
+use crate::quota::engine::{EngineState, Push};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How often a worker ticks. The answer to a background call leads to the next call a tick later, so this bounds how long discovery
+/// and a catalog of many pages take; a tick with nothing to do costs some microseconds.
+pub const TICK: Duration = Duration::from_millis(50);
+/// How often key sets, catalogs and the age of keys are looked over.
+const SURVEY: Duration = Duration::from_secs(5);
+/// After how long without an answer a call does not keep others waiting any longer. Kong ends calls by itself, but a resolver that
+/// does not answer takes it 30 s, and a server that sends byte by byte as long as it likes.
+const LOST: Duration = Duration::from_secs(60);
+
+/// A worker's calls beside requests.
+#[derive(Default)]
+pub struct Background {
+    waiting: RefCell<VecDeque<Task>>,
+    in_flight: RefCell<Option<InFlight>>,
+    surveyed: Cell<UnixMillis>,
+}
+
+/// A call that was made, and waits for its answer.
+struct InFlight {
+    token: u32,
+    errand: Errand,
+    since: UnixMillis,
+}
+
+/// What is to be done when its turn comes.
+enum Task {
+    Keys(Rc<RemoteKeySet>),
+    Catalog(Rc<LiveCatalog>),
+    Counts(Rc<EngineState>),
+    /// The next call of an errand that has begun.
+    Next(Errand),
+}
+
+/// Something to ask another server, in one call or several.
+enum Errand {
+    Catalog(Box<Pass>),
+    Keys(Fetch),
+    Counts(Push),
+}
+
+/// What a worker does at each tick for all its routes. Makes one call by `send`, which gives the host's token for it, where something
+/// is due and no other call waits for its answer. What is due for a node is done by one of its workers.
+pub fn tick(background: &Background, route: &Route, cx: &Context<'_>, send: &mut dyn FnMut(&Call) -> Option<u32>) {
+    if background.is_waiting(cx) {
+        return;
+    }
+    background.survey(route, cx);
+    while let Some(task) = background.next() {
+        let Some(errand) = task.begin(background, cx) else { continue };
+        match send(&errand.call()) {
+            Some(token) => {
+                background.in_flight.replace(Some(InFlight { token, errand, since: cx.now }));
+                return;
+            }
+            // The host took no call: as good as a server that does not answer.
+            None => background.follow(errand.answered(cx, None)),
+        }
+    }
+}
+
+/// The answer to a background call has come, or none will (`None`). The answer to a call that was given up is ignored.
+pub fn background_answered(background: &Background, cx: &Context<'_>, token: u32, reply: Option<&Reply>) {
+    let is_awaited = |call: &InFlight| call.token == token;
+    let answered = background.in_flight.borrow_mut().take_if(|call| is_awaited(call));
+    if let Some(InFlight { errand, .. }) = answered {
+        background.follow(errand.answered(cx, reply));
+    }
+}
+
+impl Background {
+    /// The longest body that is read of the answer to this call; `None` for a call that nobody waits for any more.
+    pub fn limit(&self, token: u32) -> Option<usize> {
+        let in_flight = self.in_flight.borrow();
+        in_flight.as_ref().filter(|call| call.token == token).map(|call| call.errand.call().limit)
+    }
+
+    /// Whether a call waits for its answer. One that has waited for too long is given up.
+    fn is_waiting(&self, cx: &Context<'_>) -> bool {
+        let is_lost = |call: &InFlight| cx.now.since(call.since) > LOST;
+        let lost = self.in_flight.borrow_mut().take_if(|call| is_lost(call));
+        if let Some(InFlight { errand, .. }) = lost {
+            self.follow(errand.answered(cx, None));
+        }
+        self.in_flight.borrow().is_some()
+    }
+
+    fn next(&self) -> Option<Task> {
+        self.waiting.borrow_mut().pop_front()
+    }
+
+    /// Queues the next call of an errand behind what waits already, so that a long one does not keep the others waiting.
+    fn follow(&self, errand: Option<Errand>) {
+        self.waiting.borrow_mut().extend(errand.map(Task::Next));
+    }
+
+    /// Queues what is due, unless it is in the queue already.
+    fn survey(&self, route: &Route, cx: &Context<'_>) {
+        for engine in cx.worker.engines.all().into_iter().filter(|engine| engine.is_due(cx.now)) {
+            self.queue(Task::Counts(engine));
+        }
+        let surveyed = self.surveyed.get();
+        // Ticks are not to the millisecond: nine tenths of the time count as all of it.
+        if surveyed <= cx.now && cx.now.since(surveyed) < SURVEY * 9 / 10 {
+            return;
+        }
+        self.surveyed.set(cx.now);
+        rotation::check(&route.config.zones.keys, cx);
+        for set in cx.worker.keyring.in_use() {
+            cx.worker.telemetry.key_set_age(cx.metrics, set.issuer(), set.age(cx.now));
+            if set.is_refresh_due(cx.store, cx.now, SURVEY) {
+                self.queue(Task::Keys(set));
+            }
+        }
+        for catalog in cx.worker.catalogs.in_use() {
+            tell_catalog(&catalog, cx);
+            if catalog.is_refresh_due(cx.store, cx.now, SURVEY) {
+                self.queue(Task::Catalog(catalog));
+            }
+        }
+    }
+
+    fn queue(&self, task: Task) {
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|other| other.is_same(&task)) {
+            waiting.push_back(task);
+        }
+    }
+}
+
+impl Task {
+    /// Takes the lease that its first call needs; `None` where there is nothing to do any more.
+    fn begin(self, background: &Background, cx: &Context<'_>) -> Option<Errand> {
+        match self {
+            Self::Keys(set) => set.refresh(cx.store, cx.now, SURVEY).map(Errand::Keys),
+            Self::Catalog(catalog) => catalog.refresh(cx.store, cx.now, SURVEY).map(Errand::Catalog),
+            Self::Counts(engine) => {
+                let mut pushes = engine.pushes(cx.store, cx.now).into_iter().map(Errand::Counts);
+                let first = pushes.next();
+                background.waiting.borrow_mut().extend(pushes.map(Task::Next));
+                first
+            }
+            Self::Next(errand) => Some(errand),
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Keys(one), Self::Keys(other)) => Rc::ptr_eq(one, other),
+            (Self::Catalog(one), Self::Catalog(other)) => Rc::ptr_eq(one, other),
+            (Self::Counts(one), Self::Counts(other)) => Rc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+impl Errand {
+    /// The call to make now.
+    fn call(&self) -> Call {
+        match self {
+            Self::Catalog(pass) => pass.call(),
+            Self::Keys(fetch) => fetch.call(),
+            Self::Counts(push) => push.call(),
+        }
+    }
+
+    /// Takes the answer to the call. Gives the errand back where it has another call to make.
+    fn answered(self, cx: &Context<'_>, reply: Option<&Reply>) -> Option<Self> {
+        match self {
+            Self::Catalog(pass) => pass_answered(pass, cx, reply).map(Self::Catalog),
+            Self::Keys(fetch) => fetch_answered(fetch, cx, reply).map(Self::Keys),
+            Self::Counts(push) => push_answered(push, cx, reply).map(Self::Counts),
+        }
+    }
+}

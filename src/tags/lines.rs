@@ -1,0 +1,216 @@
+//! Header lines of a client's that must not reach the upstream as they came.
+
+use super::baggage;
+use crate::config::{ConsumerHeaders, Credentials, Tags};
+use crate::host::{Editing, RequestHeaders};
+use crate::identity::has_cookie;
+
+/// The filter's own tags.
+const TAGS: [&str; 5] =
+    ["x-backstage-entity-ref", "x-backstage-owner", "x-backstage-user", "x-backstage-groups", "x-backstage-agent"];
+
+/// What Kong's authentication plugins tell upstreams.
+const CONSUMER_HEADERS: [&str; 6] = [
+    "x-consumer-id",
+    "x-consumer-custom-id",
+    "x-consumer-username",
+    "x-consumer-groups",
+    "x-credential-identifier",
+    "x-anonymous-consumer",
+];
+
+/// Why a request's header lines cannot be made safe.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderFault {
+    /// The host cannot list them.
+    #[error("there are more header lines than the host can list")]
+    TooMany,
+    /// A protected header has a second line, which the host cannot change.
+    #[error(
+        "a second line of the header {0:?} has what only the gateway may send, and the host cannot change second lines"
+    )]
+    Repeated(String),
+}
+
+/// The protected header lines that a client sent, each name once. Most clients send none.
+#[derive(Debug, Default)]
+pub struct ClientLines(Vec<ClientLine>);
+
+/// A protected header line.
+#[derive(Debug)]
+pub(super) struct ClientLine {
+    /// Its name as sent.
+    pub name: String,
+    /// The protected name that upstreams may read it as.
+    pub reads_as: &'static str,
+}
+
+impl ClientLines {
+    /// Finds the protected lines among those of a request.
+    ///
+    /// # Errors
+    /// [`HeaderFault`] where the upstream would get something that only this filter may say, or a credential, whatever the host is
+    /// asked to do.
+    pub fn read(tags: &Tags, credentials: &Credentials, headers: &dyn RequestHeaders) -> Result<Self, HeaderFault> {
+        let lines = headers.lines().ok_or(HeaderFault::TooMany)?;
+        let first_only = headers.editing() == Editing::FirstLine;
+        let mut shared = SharedLines::new(credentials);
+        let mut found = Vec::new();
+        for (name, value) in lines {
+            if let Some(reads_as) = protected(name, tags) {
+                let is_repeated = found.iter().any(|line: &ClientLine| is_name(name, &line.name));
+                if !is_repeated {
+                    found.push(ClientLine { name: String::from_utf8_lossy(name).into_owned(), reads_as });
+                } else if first_only {
+                    return Err(HeaderFault::Repeated(reads_as.to_owned()));
+                }
+            } else if first_only {
+                shared.check(name, value)?;
+            }
+        }
+        Ok(Self(found))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &ClientLine> {
+        self.0.iter()
+    }
+}
+
+/// Headers that clients may send, and whose first line the filter edits.
+struct SharedLines<'a> {
+    credentials: &'a Credentials,
+    has_baggage: bool,
+    has_credential: bool,
+    has_cookie: bool,
+}
+
+impl<'a> SharedLines<'a> {
+    fn new(credentials: &'a Credentials) -> Self {
+        Self { credentials, has_baggage: false, has_credential: false, has_cookie: false }
+    }
+
+    /// Refuses a second line that would have to be edited.
+    fn check(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeaderFault> {
+        let Credentials { header, cookie, forward_token, .. } = self.credentials;
+        let (seen, needs_edit) = if is_name(name, "baggage") {
+            (&mut self.has_baggage, baggage::has_own_members(value))
+        } else if is_name(name, header) {
+            (&mut self.has_credential, !forward_token)
+        } else if is_name(name, "cookie") {
+            (&mut self.has_cookie, !forward_token && cookie.as_deref().is_some_and(|name| has_cookie(name, value)))
+        } else {
+            return Ok(());
+        };
+        if std::mem::replace(seen, true) && needs_edit {
+            return Err(HeaderFault::Repeated(String::from_utf8_lossy(name).to_ascii_lowercase()));
+        }
+        Ok(())
+    }
+}
+
+/// Compares names, whose lengths mostly differ.
+fn is_name(name: &[u8], known: &str) -> bool {
+    name.len() == known.len() && name.eq_ignore_ascii_case(known.as_bytes())
+}
+
+/// The protected name that an upstream may read `name` as.
+fn protected(name: &[u8], tags: &Tags) -> Option<&'static str> {
+    let consumer = tags.consumer_headers != ConsumerHeaders::Keep;
+    let mut known = TAGS.iter().chain(CONSUMER_HEADERS.iter().filter(|_| consumer));
+    known.find(|known| reads_as(name, known)).copied()
+}
+
+/// Whether an upstream that maps `_` and `.` to `-` reads `name` as `known`.
+fn reads_as(name: &[u8], known: &str) -> bool {
+    let dashed = name.iter().map(|c| if matches!(c, b'_' | b'.') { b'-' } else { c.to_ascii_lowercase() });
+    name.len() == known.len() && dashed.eq(known.bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Sent, credentials, tags};
+    use super::*;
+
+    fn read(editing: Editing, sent: &[(&'static str, &'static [u8])]) -> Result<Vec<String>, HeaderFault> {
+        let lines = ClientLines::read(
+            &tags(ConsumerHeaders::Strip, true),
+            &credentials(Some("session")),
+            &Sent { editing, lines: sent.to_vec() },
+        )?;
+        Ok(lines.0.into_iter().map(|line| format!("{} as {}", line.name, line.reads_as)).collect())
+    }
+
+    #[test]
+    fn lines_that_an_upstream_may_read_as_a_protected_name_are_found() {
+        let sent: [(_, &[u8]); 8] = [
+            ("X-Backstage-User", b"1"),
+            ("x.backstage.user", b"1"),
+            ("x_Backstage-entity.ref", b"1"),
+            ("x-consumer-id", b"1"),
+            ("x-backstage", b"1"),
+            ("accept", b"1"),
+            ("x-backstage-user2", b"1"),
+            ("x-backstage-user", b"2"),
+        ];
+        let found = [
+            "X-Backstage-User as x-backstage-user",
+            "x.backstage.user as x-backstage-user",
+            "x_Backstage-entity.ref as x-backstage-entity-ref",
+            "x-consumer-id as x-consumer-id",
+        ];
+        assert_eq!(read(Editing::EveryLine, &sent).unwrap(), found);
+        assert_eq!(read(Editing::FirstLine, &sent[..7]).unwrap(), found);
+        let kept = ClientLines::read(
+            &tags(ConsumerHeaders::Keep, true),
+            &credentials(None),
+            &Sent { editing: Editing::EveryLine, lines: sent.to_vec() },
+        );
+        assert_eq!(kept.unwrap().0.len(), 3, "Kong's own plugins may speak");
+    }
+
+    #[test]
+    fn a_second_line_that_cannot_be_changed_is_refused_where_it_says_what_only_the_filter_may() {
+        type Lines = &'static [(&'static str, &'static [u8])];
+        let cases: [(Lines, Option<&str>); 14] = [
+            (&[("x-backstage-user", b"a"), ("X-Backstage-User", b"b")], Some("x-backstage-user")),
+            (&[("x_backstage_user", b"a"), ("x_backstage_user", b"b")], Some("x-backstage-user")),
+            (&[("x_backstage_user", b"a"), ("x-backstage-user", b"b")], None),
+            (&[("x-consumer-id", b"a"), ("x-consumer-id", b"b")], Some("x-consumer-id")),
+            (&[("authorization", b"a"), ("Authorization", b"b")], Some("authorization")),
+            (&[("baggage", b"a=b"), ("baggage", b"c=d")], None),
+            (&[("baggage", b"backstage.user=root"), ("baggage", b"c=d")], None),
+            (&[("baggage", b"a=b"), ("baggage", b"c=d, Backstage.User = root")], Some("baggage")),
+            (&[("baggage", b"a=b"), ("baggage", b"backstage%2euser=root")], Some("baggage")),
+            (&[("baggage", b"a=b"), ("Baggage", b"+%62ackstage.agent+;p=1=root")], Some("baggage")),
+            (&[("cookie", b"a=b"), ("cookie", b"session=t")], Some("cookie")),
+            (&[("cookie", b"session=t"), ("cookie", b"a=b")], None),
+            (&[("cookie", b"a=b"), ("cookie", b"xsession=t; session2=t")], None),
+            (&[("accept", b"a"), ("accept", b"b")], None),
+        ];
+        for (sent, refused) in cases {
+            let fault = refused.map(|name| HeaderFault::Repeated(name.to_owned()));
+            assert_eq!(read(Editing::FirstLine, sent).err(), fault, "{sent:?}");
+            assert_eq!(read(Editing::EveryLine, sent).err(), None, "every line can be removed: {sent:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_listed_are_refused() {
+        struct Unlisted;
+        impl RequestHeaders for Unlisted {
+            fn get(&self, _: &str) -> Option<std::borrow::Cow<'_, [u8]>> {
+                None
+            }
+
+            fn lines(&self) -> Option<crate::host::Lines<'_>> {
+                None
+            }
+
+            fn editing(&self) -> Editing {
+                Editing::FirstLine
+            }
+        }
+        let read = ClientLines::read(&tags(ConsumerHeaders::Strip, true), &credentials(None), &Unlisted);
+        assert_eq!(read.unwrap_err(), HeaderFault::TooMany);
+    }
+}
