@@ -132,7 +132,9 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
     leaf.prop_recursive(4, 40, 5, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..5).prop_map(|items| json!(items)),
-            proptest::collection::btree_map("\\PC{0,6}", inner, 0..5).prop_map(|map| json!(map)),
+            // A key `<<` is no text to this reader, with quotes or without.
+            proptest::collection::btree_map(r"\PC{0,6}".prop_filter("merges", |key| key != "<<"), inner, 0..5)
+                .prop_map(|map| json!(map)),
         ]
     })
 }

@@ -79,7 +79,13 @@ fn a_request_is_refused_where_kong_cannot_list_its_headers() {
         assert!(users.all(|(_, value)| value == b"user:default/ada"), "{count} headers");
         assert!(!worker.take_logs().iter().any(|line| format!("{line:?}").contains("truncated")), "{count} headers");
     }
-    assert_eq!(count(&node, "decisions;entity=api:default/payments;owner=group:default/payments;group=none;decision=deny;reason=too_many_headers"), 3);
+    assert_eq!(
+        count(
+            &node,
+            "decisions;entity=api:default/payments;owner=group:default/payments;group=none;decision=deny;reason=too_many_headers"
+        ),
+        3
+    );
 }
 
 #[test]
@@ -127,7 +133,8 @@ fn forged_tags_do_not_reach_the_upstream_in_any_spelling_with_or_without_a_token
         let open = config(json!({"policy": {"rules": [{"allow": ["anyone"]}]}}));
         let mut worker = start(&node(profile), &[("payments", open)]);
         let preflight = RequestHead::new("OPTIONS", "/payments");
-        let preflight = preflight.header("origin", "https://portal.example").header("access-control-request-method", "GET");
+        let preflight =
+            preflight.header("origin", "https://portal.example").header("access-control-request-method", "GET");
         for request in [RequestHead::get("/payments"), get(&token(json!({}))), preflight] {
             let is_preflight = request.method == "OPTIONS";
             let request = forged.iter().fold(request, |request, name| request.header(*name, "user:default/root"));
