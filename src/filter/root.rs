@@ -57,13 +57,15 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        let Some(route) = self.route.clone().filter(|_| ticker::is_on_duty(self.id, vm::now())) else { return };
+        let Some(route) = &self.route else { return };
         with_context(|cx| {
-            exchange::tick(&background(), &route, cx, &mut |call| {
-                let token = dispatch::send(call);
-                self.in_flight.set(token);
-                token
-            });
+            if ticker::is_on_duty(self.id, cx.now) {
+                exchange::tick(&background(), route, cx, &mut |call| {
+                    let token = dispatch::send(call);
+                    self.in_flight.set(token);
+                    token
+                });
+            }
         });
     }
 

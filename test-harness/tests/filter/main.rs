@@ -3,6 +3,7 @@
 //! Ignored unless asked for, because they need the release build (`make wasm`); `make test` asks.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
 
+mod background;
 mod catalog;
 mod cost;
 mod floods;
