@@ -39,6 +39,9 @@ pub(crate) fn get(state: &mut HostState, path: &str) -> Lookup {
         }
         return own(state, path).into();
     };
+    if let Some(name) = path.strip_prefix("ngx.") {
+        return given(&state.node, exchange, path).or_else(|| nginx_variable(state, exchange, name)).into();
+    }
     if !path.starts_with("kong.") {
         return common(&state.node, exchange, path).or_else(|| own(state, path)).into();
     }
@@ -116,6 +119,32 @@ fn kong_default(exchange: &Exchange, path: &str) -> Option<Vec<u8>> {
         _ => return None,
     };
     Some(text.into_bytes())
+}
+
+/// nginx's variables, those that a filter may want. Of other names than these there is none.
+fn nginx_variable(state: &HostState, exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
+    if let Some(header) = name.strip_prefix("http_") {
+        return exchange.request.variable(header);
+    }
+    let same_as = match name {
+        "request_uri" => "request.path",
+        "uri" => "request.url_path",
+        "args" => "request.query",
+        "request_method" => "request.method",
+        "scheme" => "request.scheme",
+        "server_protocol" => "request.protocol",
+        "hostname" => "request.host",
+        "status" => "response.code",
+        "remote_addr" => "source.address",
+        "remote_port" => "source.port",
+        "kong_request_id" => return state.active.exchange().map(|id| format!("{:032x}", u64::from(id.0)).into_bytes()),
+        "request_time" => {
+            let ms = state.node.now_ms().saturating_sub(exchange.started_ms);
+            return Some(format!("{}.{:03}", ms / 1000, ms % 1000).into_bytes());
+        }
+        _ => return None,
+    };
+    common(&state.node, exchange, same_as)
 }
 
 /// What both hosts have in a request.

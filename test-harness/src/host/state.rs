@@ -32,6 +32,15 @@ pub(crate) enum Active {
     Exchange(ExchangeId),
 }
 
+impl Active {
+    pub(crate) fn exchange(self) -> Option<ExchangeId> {
+        match self {
+            Self::Exchange(id) => Some(id),
+            Self::None | Self::Root(_) => None,
+        }
+    }
+}
+
 /// A root context: one configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Root {
@@ -78,6 +87,7 @@ pub(crate) struct Exchange {
     /// The root context; `None` when no filter runs on this request.
     pub(crate) root: Option<u32>,
     pub(crate) head: RequestHead,
+    pub(crate) started_ms: u64,
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) scheme: String,
@@ -170,17 +180,11 @@ impl HostState {
     }
 
     pub(crate) fn exchange(&self) -> Option<&Exchange> {
-        match self.active {
-            Active::Exchange(id) => self.exchanges.get(&id),
-            _ => None,
-        }
+        self.exchanges.get(&self.active.exchange()?)
     }
 
     pub(crate) fn exchange_mut(&mut self) -> Option<&mut Exchange> {
-        match self.active {
-            Active::Exchange(id) => self.exchanges.get_mut(&id),
-            _ => None,
-        }
+        self.exchanges.get_mut(&self.active.exchange()?)
     }
 
     /// The root context in force: the active one, or that of the active exchange.

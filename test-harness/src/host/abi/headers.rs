@@ -177,10 +177,15 @@ impl Host<'_> {
         if !self.check_editable(map)? {
             return Status::BadArgument.returned();
         }
-        if let Some(exchange) = self.state_mut().exchange_mut() {
+        let kong = self.state().is_kong();
+        if kong {
+            // As if each were removed, with what that does and does not do.
+            for (name, _) in self.listed(map).unwrap_or_default() {
+                self.apply(map, &name, None, false);
+            }
+        } else if let Some(exchange) = self.state_mut().exchange_mut() {
             if map == REQUEST { exchange.request.clear() } else { exchange.response.clear() }
         }
-        let kong = self.state().is_kong();
         for (name, value) in pairs {
             // Kong sets them one by one, so repeated names collapse.
             self.apply(map, &name, Some(&value), !kong);
@@ -212,11 +217,11 @@ impl Host<'_> {
             (REQUEST, ":authority") => exchange.authority = text(),
             (REQUEST, "host" | "Host") if !kong => exchange.authority = text(),
             (REQUEST, _) if kong && has_nginx_slot(key) => match value {
-                None => exchange.request.remove(key),
+                None => exchange.request.remove_slot(key),
                 Some(_) if add && exchange.request.first_even_removed(key).is_some() => {
                     self.state_mut().log(LogLevel::Error, format!("cannot add new \"{key}\" builtin request header"));
                 }
-                Some(value) => exchange.request.set_reviving(key, value),
+                Some(value) => exchange.request.set_slot(key, value),
             },
             (RESPONSE, ":status") => match text().parse() {
                 Ok(status @ 100..=599) => exchange.status = status,
@@ -227,6 +232,7 @@ impl Host<'_> {
                 match value {
                     None => headers.remove(key),
                     Some(value) if add => headers.add(key, value),
+                    Some(value) if kong => headers.set_like_kong(key, value),
                     Some(value) => headers.set(key, value),
                 }
             }

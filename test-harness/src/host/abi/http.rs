@@ -139,13 +139,9 @@ impl Host<'_> {
             name.starts_with(':')
                 || (kong && (name.eq_ignore_ascii_case("host") || name.eq_ignore_ascii_case("connection")))
         };
-        let exchange = match state.active {
-            Active::Exchange(id) => Some(id),
-            _ => None,
-        };
         Ok(Dispatch {
             token: 0,
-            exchange,
+            exchange: state.active.exchange(),
             headers: headers.iter().filter(|(name, _)| !dropped(name)).cloned().collect(),
             target,
             method,
