@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::headers::HeaderMap;
-use super::state::{Active, CallAnswer, Exchange, Phase, Stage};
+use super::state::{Active, CallAnswer, Exchange, Pending, Phase, Stage};
 use super::{
     DispatchFailure, ExchangeId, HostError, LogLevel, Reply, Report, RequestHead, Step, UpstreamRequest, Worker,
 };
@@ -81,7 +81,7 @@ impl Worker {
             return Err(self.die("the answer to a call whose request had gone on"));
         }
         let kong = self.is_kong();
-        let Some(owner) = self.state()?.pending.remove(&token) else { return Ok(Step::Background) };
+        let Some(Pending { owner, .. }) = self.state()?.pending.remove(&token) else { return Ok(Step::Background) };
         self.state()?.outbox.retain(|dispatch| dispatch.token != token);
         let context = match owner {
             Active::Exchange(id) => {

@@ -12,6 +12,8 @@ pub(crate) enum Lookup {
     /// The host reports an internal failure.
     Failed,
     Trap(String),
+    /// The worker dies.
+    Death(String),
 }
 
 impl From<Option<Vec<u8>>> for Lookup {
@@ -23,6 +25,12 @@ impl From<Option<Vec<u8>>> for Lookup {
 /// What Kong has setters for. Setting them is accepted here and changes nothing; nginx's variables are read-only here.
 const KONG_SETTABLE: &[&str] =
     &["kong.response.status", "kong.service.target", "kong.service.upstream", "kong.service.request.scheme"];
+
+/// Properties of Kong's that the module asks for anew each time: they are no constants.
+const KONG_NEVER_KEPT: &[&str] = &["kong.node.memory_stats"];
+
+/// Properties whose absence the module keeps, too.
+const KONG_KEPT_ABSENT: &[&str] = &["kong.router.route", "kong.router.service"];
 
 pub(crate) fn get(state: &mut HostState, path: &str) -> Lookup {
     if !state.is_kong() {
@@ -48,9 +56,11 @@ pub(crate) fn get(state: &mut HostState, path: &str) -> Lookup {
     if let Some(cached) = exchange.cached_properties.get(path) {
         return cached.clone().into();
     }
-    // Kong's getters do not work in the log phase: only what was kept from before is left.
-    if state.phase == Phase::Log {
-        return Lookup::NotFound;
+    match state.phase {
+        // Kong's getters do not work in the log phase: only what was kept from before is left.
+        Phase::Log => return Lookup::NotFound,
+        Phase::CallResponse => return corrupted(path),
+        _ => {}
     }
     let answered = exchange.stage == Stage::Response;
     match path {
@@ -65,14 +75,21 @@ pub(crate) fn get(state: &mut HostState, path: &str) -> Lookup {
         return exchange.shared_context.get(key).cloned().into();
     }
     let value = given(&state.node, exchange, path).or_else(|| kong_default(exchange, path));
-    if let (Some(value), Some(exchange)) = (&value, state.exchange_mut()) {
-        exchange.cached_properties.insert(path.to_owned(), Some(value.clone()));
+    let kept = value.is_some() || KONG_KEPT_ABSENT.contains(&path);
+    if let (true, Some(exchange)) = (kept && !KONG_NEVER_KEPT.contains(&path), state.exchange_mut()) {
+        exchange.cached_properties.insert(path.to_owned(), value.clone());
     }
     value.into()
 }
 
+/// Kong answers these properties in Lua, and in the answer to a call it does so in a state that is not this request's: the real
+/// host crashes now and then, or answers somebody else's request with 500. Here it always crashes.
+fn corrupted(path: &str) -> Lookup {
+    Lookup::Death(format!("\"{path}\" in the answer to a call"))
+}
+
 pub(crate) fn set(state: &mut HostState, path: &str, value: Option<Vec<u8>>) -> Lookup {
-    let kong = state.is_kong();
+    let (kong, phase) = (state.is_kong(), state.phase);
     let Some(exchange) = state.exchange_mut() else {
         if kong && path.contains('.') {
             state.log(LogLevel::Error, "cannot set scoped properties outside of a request");
@@ -90,6 +107,9 @@ pub(crate) fn set(state: &mut HostState, path: &str, value: Option<Vec<u8>>) -> 
     }
     if !path.starts_with("kong.") {
         return Lookup::NotFound;
+    }
+    if phase == Phase::CallResponse {
+        return corrupted(path);
     }
     if let Some(key) = path.strip_prefix("kong.ctx.shared.") {
         match value {

@@ -199,8 +199,23 @@ impl Host<'_> {
         if !self.check_editable(map)? {
             return Status::BadArgument.returned();
         }
+        if value.is_none() && self.dies_of_removing(map, &key) {
+            return Err(self.die(format!("the removal of {key}, of which there is none")));
+        }
         self.apply(map, &key, value.as_deref(), add);
         Status::Ok.returned()
+    }
+
+    /// Kong's module keeps the lines of these names in a list, and puts into it what it has removed: where it found nothing, that
+    /// is a pointer nobody has set.
+    fn dies_of_removing(&self, map: u32, key: &str) -> bool {
+        let state = self.state();
+        let Some(exchange) = state.exchange().filter(|_| state.is_kong()) else { return false };
+        let (names, headers) = match map {
+            REQUEST => (["cookie", "x-forwarded-for"], &exchange.request),
+            _ => (["cache-control", "link"], &exchange.response),
+        };
+        names.iter().any(|name| name.eq_ignore_ascii_case(key)) && headers.count(key) == 0
     }
 
     fn apply(&mut self, map: u32, key: &str, value: Option<&[u8]>, add: bool) {
