@@ -1,9 +1,9 @@
 //! One request: routed, through the filter, to the upstream and back.
 
-use super::Shared;
-use super::headers::{Forwarded, from_client, pairs, without_hop_by_hop};
+use super::headers::{Forwarded, from_client, pairs, transform, without_hop_by_hop};
 use super::plan::properties;
 use super::pool::{Conversation, Verdict, WorkerGone};
+use super::{Running, Shared};
 use crate::host::{HeaderPairs, RequestHead, ResponseHead, UpstreamRequest};
 use crate::lab::http::{FetchError, Outgoing, header_map};
 use http::header::HOST;
@@ -131,7 +131,10 @@ impl ClientRequest<'_> {
             path,
             scheme: "http".to_owned(),
             authority: host.to_owned(),
-            headers: from_client(&self.parts.headers, kong),
+            headers: match kong {
+                true => transform(from_client(&self.parts.headers, true), &route.removed_headers),
+                false => from_client(&self.parts.headers, false),
+            },
             body: self.body.to_vec(),
             client: self.peer.client,
             properties: self.properties(route, service, kong),
@@ -144,6 +147,7 @@ impl ClientRequest<'_> {
         if kong {
             let sent = with_query(self.parts.uri.path().to_owned(), self.parts.uri.query());
             properties.insert("request.path".to_owned(), sent.into_bytes());
+            properties.insert("ngx.kong_request_id".to_owned(), self.request_id.as_bytes().to_vec());
         }
         properties
     }
