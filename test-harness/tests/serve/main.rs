@@ -6,6 +6,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod reload;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -97,9 +99,9 @@ impl Lab {
         self.logs.lock().unwrap().iter().filter(|line| line.text.contains(text)).count()
     }
 
-    async fn until_said(&self, text: &str) {
+    async fn until_said(&self, text: &str, times: usize) {
         for _ in 0..200 {
-            if self.said(text) > 0 {
+            if self.said(text) >= times {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -153,7 +155,7 @@ async fn requests_go_through_filter_and_upstream() {
     assert_eq!(answer.header("x-answer").as_deref(), Some("mine"));
     let answer = lab.send("GET", "/plain", &[]).await;
     assert_eq!((answer.status, answer.header("x-answer")), (200, None));
-    lab.until_said("finished").await;
+    lab.until_said("finished", 1).await;
     lab.gateway.stop().await;
 }
 
@@ -317,7 +319,7 @@ async fn a_client_that_goes_away_is_told_to_the_filter() {
     lab.client.send(hang, WAIT).await.unwrap();
     let given_up = lab.client.send(lab.request("GET", "/kept", &[]), Duration::from_millis(200)).await;
     assert!(given_up.is_err());
-    lab.until_said("gone").await;
+    lab.until_said("gone", 1).await;
 }
 
 #[tokio::test]

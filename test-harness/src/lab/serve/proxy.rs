@@ -87,9 +87,10 @@ struct ClientRequest<'a> {
 
 impl ClientRequest<'_> {
     async fn proxy(self, shared: &Shared) -> Result<Answer, WorkerGone> {
-        let plan = shared.plan();
+        // Held until the answer is there: the workers live as long.
+        let Running { node, plan, pool } = shared.running();
         let path = self.parts.uri.path();
-        let kong = shared.node.profile().is_kong();
+        let kong = node.profile().is_kong();
         let decoded = nginx_path(path);
         if kong && decoded.is_none() {
             return Ok(message(StatusCode::BAD_REQUEST, "Bad request", self.request_id));
@@ -110,7 +111,7 @@ impl ClientRequest<'_> {
             None => path.to_owned(),
         };
         let head = self.head(with_query(filter_path, self.parts.uri.query()), &host, route, service, kong);
-        let (conversation, verdict) = shared.pool.begin(&route.name, head).await?;
+        let (conversation, verdict) = pool.begin(&route.name, head).await?;
         match verdict {
             Verdict::Respond(head) => {
                 conversation.finish(head.status);
