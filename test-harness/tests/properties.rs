@@ -11,7 +11,7 @@ use test_harness::{Profile, RequestHead};
 // Fact 26.
 #[test]
 fn kongs_properties_are_read_written_or_trap() {
-    let cases: [(&str, Option<&str>, Result<&str, ()>); 12] = [
+    let cases: [(&str, Option<&str>, Result<&str, ()>); 15] = [
         ("kong.route_id", None, Ok("r-1")),
         ("kong.route_name", None, Ok("01")),
         ("kong.client.protocol", None, Ok("http")),
@@ -24,6 +24,10 @@ fn kongs_properties_are_read_written_or_trap() {
         ("kong.made_up", Some("x"), Err(())),
         ("kong.configuration.prefix", Some("x"), Err(())),
         ("made.up", Some("x"), Ok("01")),
+        // Fact 23: read-only. The SDK panics on either status.
+        ("request.path", Some("x"), Ok("10")),
+        ("ngx.remote_addr", Some("x"), Ok("10")),
+        ("ngx.made_up", Some("x"), Ok("01")),
     ];
     for (path, value, expected) in cases {
         let probe = Probe::new();
@@ -56,6 +60,7 @@ fn kongs_properties_include_nginxs_variables() {
         ("ngx.http_x_team", "a, b, c"),
         ("ngx.http_cookie", "a=1; b=2"),
         ("ngx.http_x_gone", "01"),
+        ("request.headers.x-team", "a"),
         ("kong.request_id", "01"),
         ("kong.client.ip", "01"),
         ("request.id", "01"),

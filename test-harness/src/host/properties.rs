@@ -22,9 +22,23 @@ impl From<Option<Vec<u8>>> for Lookup {
     }
 }
 
-/// What Kong has setters for. Setting them is accepted here and changes nothing; nginx's variables are read-only here.
+/// What Kong has setters for. Setting them is accepted here and changes nothing.
 const KONG_SETTABLE: &[&str] =
     &["kong.response.status", "kong.service.target", "kong.service.upstream", "kong.service.request.scheme"];
+
+/// nginx's variables by the property that shows the same. None of them can be set.
+const NGINX_VARIABLES: &[(&str, &str)] = &[
+    ("request_uri", "request.path"),
+    ("uri", "request.url_path"),
+    ("args", "request.query"),
+    ("request_method", "request.method"),
+    ("scheme", "request.scheme"),
+    ("server_protocol", "request.protocol"),
+    ("hostname", "request.host"),
+    ("status", "response.code"),
+    ("remote_addr", "source.address"),
+    ("remote_port", "source.port"),
+];
 
 /// Properties of Kong's that the module asks for anew each time: they are no constants.
 const KONG_NEVER_KEPT: &[&str] = &["kong.node.memory_stats"];
@@ -106,7 +120,13 @@ pub(crate) fn set(state: &mut HostState, path: &str, value: Option<Vec<u8>>) -> 
         return Lookup::Found(Vec::new());
     }
     if !path.starts_with("kong.") {
-        return Lookup::NotFound;
+        let mut variables = NGINX_VARIABLES.iter();
+        let known = variables.any(|(name, property)| path == *property || path.strip_prefix("ngx.") == Some(*name));
+        if !known {
+            return Lookup::NotFound;
+        }
+        state.log(LogLevel::Error, format!("the variable of \"{path}\" is not changeable"));
+        return Lookup::Failed;
     }
     if phase == Phase::CallResponse {
         return corrupted(path);
@@ -146,25 +166,20 @@ fn nginx_variable(state: &HostState, exchange: &Exchange, name: &str) -> Option<
     if let Some(header) = name.strip_prefix("http_") {
         return exchange.request.variable(header);
     }
-    let same_as = match name {
-        "request_uri" => "request.path",
-        "uri" => "request.url_path",
-        "args" => "request.query",
-        "request_method" => "request.method",
-        "scheme" => "request.scheme",
-        "server_protocol" => "request.protocol",
-        "hostname" => "request.host",
-        "status" => "response.code",
-        "remote_addr" => "source.address",
-        "remote_port" => "source.port",
-        "kong_request_id" => return state.active.exchange().map(|id| format!("{:032x}", u64::from(id.0)).into_bytes()),
+    match name {
+        "kong_request_id" => {
+            let id = state.active.exchange()?;
+            Some(format!("{:032x}", u64::from(id.0)).into_bytes())
+        }
         "request_time" => {
             let ms = state.node.now_ms().saturating_sub(exchange.started_ms);
-            return Some(format!("{}.{:03}", ms / 1000, ms % 1000).into_bytes());
+            Some(format!("{}.{:03}", ms / 1000, ms % 1000).into_bytes())
         }
-        _ => return None,
-    };
-    common(&state.node, exchange, same_as)
+        _ => {
+            let (_, property) = NGINX_VARIABLES.iter().find(|(variable, _)| *variable == name)?;
+            common(&state.node, exchange, property)
+        }
+    }
 }
 
 /// What both hosts have in a request.
