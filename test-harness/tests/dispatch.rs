@@ -7,7 +7,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::{BOTH, PAUSE, Probe, begin, calls, get, lines, reply, said, start, start_on};
+use support::{BOTH, PAUSE, Probe, begin, calls, get, lines, reply, request, said, start, start_on};
 use test_harness::{DispatchFailure, LogLevel, Profile, RequestHead, Step};
 
 fn waits(probe: Probe, body: String) -> Probe {
@@ -53,13 +53,32 @@ fn a_request_waits_for_its_last_call() {
 
 // Fact 7.
 #[test]
-fn kong_traps_on_calls_from_response_headers() {
-    for (profile, status) in [(Profile::Kong, 500), (Profile::Envoy, 200)] {
-        let probe = Probe::new();
-        let call = probe.good_call();
-        let mut worker = start(profile, probe.on("proxy_on_response_headers", call));
-        assert_eq!(get(&mut worker).unwrap().status, status, "{profile:?}");
+fn kong_lets_a_request_call_until_it_goes_upstream() {
+    for (callback, on_kong) in
+        [("proxy_on_request_headers", 200), ("proxy_on_request_body", 200), ("proxy_on_response_headers", 500)]
+    {
+        for (profile, status) in [(Profile::Kong, on_kong), (Profile::Envoy, 200)] {
+            let probe = Probe::new();
+            let call = probe.good_call();
+            let pause = if callback == "proxy_on_response_headers" { support::CONTINUE } else { PAUSE };
+            let probe = probe.on_returning(callback, call, pause);
+            let go_on = "(drop (call $continue (i32.const 0)))";
+            let mut worker = start(profile, probe.on("proxy_on_http_call_response", go_on));
+            let outcome = request(&mut worker, RequestHead::new("POST", "/").body("hello")).unwrap();
+            assert_eq!(outcome.status, status, "{profile:?} {callback}");
+        }
     }
+}
+
+// Facts 4 and 7.
+#[test]
+fn kong_traps_on_calls_while_it_configures_and_then_runs_no_filter() {
+    let probe = Probe::new();
+    let (call, ran) = (probe.good_call(), probe.say("ran"));
+    let mut worker = start(Profile::Kong, probe.on("proxy_on_configure", call).on("proxy_on_request_headers", ran));
+    let outcome = get(&mut worker).unwrap();
+    assert_eq!((outcome.status, outcome.dispatches.len()), (200, 0));
+    assert!(said(&mut worker).is_empty());
 }
 
 // Fact 7.
