@@ -1,7 +1,7 @@
 //! The file's own shape → [`KongYml`]: addresses and references are resolved, filters put in the order they run.
 
 use super::error::Found;
-use super::{FilterUse, Filters, KongYml, KongYmlError, Route, Service, raw};
+use super::{FilterUse, Filters, KongYml, KongYmlError, Route, Service, raw, transformer};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -13,13 +13,36 @@ pub(super) struct Build<'a> {
     service_chains: Vec<Attached>,
     routes: Vec<Route>,
     route_chains: Vec<Attached>,
+    /// What is attached to everything.
+    global: Attached,
 }
 
-/// Filters attached to one service or route.
+/// What is attached to one service or route.
 #[derive(Default, Clone)]
 struct Attached {
     chain: Vec<FilterUse>,
     plugins: Vec<FilterUse>,
+    /// Of a `request-transformer`.
+    removed_headers: Option<Vec<String>>,
+}
+
+/// A plugin that does something here.
+enum Plugin {
+    Filter(FilterUse),
+    RemovedHeaders(Vec<String>),
+}
+
+impl Attached {
+    fn add(&mut self, plugin: Plugin, path: &str) -> Result<(), KongYmlError> {
+        match plugin {
+            Plugin::Filter(filter) => self.plugins.push(filter),
+            Plugin::RemovedHeaders(_) if self.removed_headers.is_some() => {
+                return Err(KongYmlError::new(format!("{path}.name"), Found::Duplicate(transformer::NAME.to_owned())));
+            }
+            Plugin::RemovedHeaders(names) => self.removed_headers = Some(names),
+        }
+        Ok(())
+    }
 }
 
 impl<'a> Build<'a> {
@@ -31,6 +54,7 @@ impl<'a> Build<'a> {
             service_chains: Vec::new(),
             routes: Vec::new(),
             route_chains: Vec::new(),
+            global: Attached::default(),
         }
     }
 
@@ -54,8 +78,10 @@ impl<'a> Build<'a> {
         for (index, plugin) in raw.plugins.into_iter().enumerate() {
             let path = format!("plugins[{index}]");
             let (route, service) = (plugin.route.clone(), plugin.service.clone());
-            if let Some(filter) = self.plugin(plugin) {
-                self.attached(route.as_ref(), service.as_ref(), &path)?.plugins.push(filter);
+            match (self.plugin(plugin, &path)?, &route, &service) {
+                (None, ..) => {}
+                (Some(removed @ Plugin::RemovedHeaders(_)), None, None) => self.global.add(removed, &path)?,
+                (Some(plugin), ..) => self.attached(route.as_ref(), service.as_ref(), &path)?.add(plugin, &path)?,
             }
         }
         Ok(self.finish())
@@ -121,6 +147,7 @@ impl<'a> Build<'a> {
             regex_priority: raw.regex_priority,
             tags: raw.tags,
             filters: Vec::new(),
+            removed_headers: Vec::new(),
         });
         let attached = self.attachments(raw.filter_chains, raw.plugins, path)?;
         self.route_chains.push(attached);
@@ -141,7 +168,12 @@ impl<'a> Build<'a> {
                 &format!("{path}.filter_chains[{index}]"),
             )?);
         }
-        attached.plugins.extend(plugins.into_iter().filter_map(|plugin| self.plugin(plugin)));
+        for (index, plugin) in plugins.into_iter().enumerate() {
+            let path = format!("{path}.plugins[{index}]");
+            if let Some(plugin) = self.plugin(plugin, &path)? {
+                attached.add(plugin, &path)?;
+            }
+        }
         Ok(attached)
     }
 
@@ -161,12 +193,22 @@ impl<'a> Build<'a> {
         Ok(chain)
     }
 
-    fn plugin(&mut self, plugin: raw::Plugin) -> Option<FilterUse> {
+    /// What a plugin does here; `None` when it is disabled, or does nothing.
+    fn plugin(&mut self, plugin: raw::Plugin, path: &str) -> Result<Option<Plugin>, KongYmlError> {
+        if plugin.name == transformer::NAME {
+            if plugin.consumer.is_some() || plugin.consumer_group.is_some() {
+                self.other_plugins.push(format!("{} of a consumer", plugin.name));
+                return Ok(None);
+            }
+            let names = transformer::removed_headers(&plugin, path, &mut self.other_plugins)?;
+            return Ok(plugin.enabled.then_some(Plugin::RemovedHeaders(names)));
+        }
         if !self.filters.names().contains(&plugin.name.as_str()) {
             self.other_plugins.push(plugin.name);
-            return None;
+            return Ok(None);
         }
-        plugin.enabled.then(|| FilterUse { name: plugin.name, config: config_bytes(plugin.config) })
+        let filter = FilterUse { name: plugin.name, config: config_bytes(plugin.config) };
+        Ok(plugin.enabled.then_some(Plugin::Filter(filter)))
     }
 
     fn attached(
@@ -206,6 +248,8 @@ impl<'a> Build<'a> {
             route.filters.extend(own.chain);
             route.filters.extend(inherited);
             route.filters.extend(own.plugins.clone());
+            let removed = own.removed_headers.or(service.removed_headers);
+            route.removed_headers = removed.or_else(|| self.global.removed_headers.clone()).unwrap_or_default();
         }
         (KongYml { services: self.services, routes: self.routes }, self.other_plugins)
     }

@@ -8,6 +8,7 @@ mod build;
 mod error;
 mod raw;
 mod router;
+mod transformer;
 pub mod uri;
 
 pub use error::KongYmlError;
@@ -74,6 +75,9 @@ pub struct Route {
     pub tags: Vec<String>,
     /// Filters in the order they run: the service's chain, the route's chain, then filters attached as plugins.
     pub filters: Vec<FilterUse>,
+    /// Names, in lower case, of headers that Kong takes off requests before filters run: those of the nearest `request-transformer`,
+    /// which is the route's own, or else the service's, or else the global one.
+    pub removed_headers: Vec<String>,
 }
 
 /// A filter on a route, with its configuration.
@@ -104,7 +108,8 @@ impl Filters<'_> {
 
 impl KongYml {
     /// Reads a declarative configuration. `filters` tells which plugins are filters; other plugins are Kong's own and
-    /// are returned by name so that the caller can say that they do not run here.
+    /// are returned by name so that the caller can say that they do not run here. Of `request-transformer` what is read is in
+    /// [`Route::removed_headers`], and what is not is returned in the same way.
     ///
     /// # Errors
     /// The first fault, with its path, and its line where YAML itself or the shape is wrong.

@@ -91,7 +91,8 @@ pub struct UpstreamRequest {
     pub scheme: String,
     /// The Host header. On Kong the client's, whatever the filter set.
     pub authority: String,
-    /// The other headers.
+    /// The other headers, every line that goes out. On Kong that is more than the filter sees: what it has removed is sent all the
+    /// same, and only the first line of a name can be set.
     pub headers: HeaderPairs,
     /// The body.
     pub body: Vec<u8>,

@@ -6,7 +6,12 @@
 //!             └── upstream
 //! ```
 //!
-//! What it does not do: TLS, HTTP/2, load balancing, Kong's Lua plugins, streaming. Bodies are held in memory, requests up
+//! Two reloads are imitated. [`Gateway::reload`] is Kong's `kong reload`, which SIGHUP to nginx is: new workers on empty zones, while the
+//! old ones finish what they have begun. [`Gateway::post_config`] is `POST /config` of Kong's Admin API: the workers stay, and the zones.
+//! Envoy has only the second kind.
+//!
+//! What it does not do: TLS, HTTP/2, load balancing, streaming, Kong's Lua plugins but for the headers that a `request-transformer`
+//! removes. nginx's `proxy_set_header` is imitated as if the filter had removed none of the headers that Kong sets itself. Bodies are held in memory, requests up
 //! to [`MAX_REQUEST_BODY`], responses up to [`MAX_RESPONSE_BODY`](crate::lab::http::MAX_RESPONSE_BODY).
 
 mod admin;
@@ -70,11 +75,18 @@ pub struct Gateway {
 /// What the parts of the gateway share.
 struct Shared {
     settings: Settings,
-    node: Node,
-    plan: RwLock<Arc<Plan>>,
-    pool: Pool,
+    running: RwLock<Running>,
     client: Client,
     labels: Vec<LabelPattern>,
+    log: LogSink,
+}
+
+/// What a reload replaces. A request keeps the one it began with: workers end when nobody has them any more.
+#[derive(Clone)]
+struct Running {
+    node: Node,
+    plan: Arc<Plan>,
+    pool: Arc<Pool>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -84,8 +96,45 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Shared {
-    fn plan(&self) -> Arc<Plan> {
-        Arc::clone(&self.plan.read().unwrap_or_else(PoisonError::into_inner))
+    fn running(&self) -> Running {
+        self.running.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, running: Running) {
+        *self.running.write().unwrap_or_else(PoisonError::into_inner) = running;
+    }
+
+    fn load(&self) -> anyhow::Result<Arc<Plan>> {
+        Ok(Arc::new(Plan::load(&self.settings.kong_yml, self.settings.filter.name())?))
+    }
+
+    async fn reload(&self) -> anyhow::Result<String> {
+        let node = self.running().node;
+        if !node.profile().is_kong() {
+            return Ok(format!("{}; workers and shared data as before", self.load_in_place().await?));
+        }
+        let (plan, node) = (self.load()?, node.after_kong_reload());
+        let Settings { filter, workers, .. } = &self.settings;
+        let pool = Pool::start(&node, filter, &plan, &self.client, *workers, Arc::clone(&self.log)).await?;
+        let routes = plan.config.routes.len();
+        self.replace(Running { node, plan, pool: Arc::new(pool) });
+        Ok(format!("{routes} routes; new workers, empty zones, as after `kong reload`"))
+    }
+
+    async fn load_in_place(&self) -> anyhow::Result<String> {
+        let plan = self.load()?;
+        let running = self.running();
+        let outcome = running.pool.reload(&plan).await?;
+        let routes = plan.config.routes.len();
+        self.replace(Running { plan, ..running });
+        Ok(match outcome {
+            None => format!("{routes} routes"),
+            Some(reason) => format!("{routes} routes, filter configurations as before: {reason}"),
+        })
+    }
+
+    async fn post_config(&self) -> anyhow::Result<String> {
+        Ok(format!("{}; workers and zones as before, as after `POST /config`", self.load_in_place().await?))
     }
 }
 
@@ -100,14 +149,15 @@ impl Gateway {
         let labels = labels(&settings.filters, filter.name())?;
         let node = node(settings.profile, filter.name());
         let client = Client::new(settings.resolve.clone(), Duration::from_secs(60));
-        let pool = Pool::start(&node, &filter, &plan, &client, settings.workers, log).await?;
+        let pool = Pool::start(&node, &filter, &plan, &client, settings.workers, Arc::clone(&log)).await?;
         let proxy =
             TcpListener::bind(&settings.listen).await.with_context(|| format!("listen on {}", settings.listen))?;
         let admin =
             TcpListener::bind(&settings.admin).await.with_context(|| format!("listen on {}", settings.admin))?;
         let (stop, stopped) = watch::channel(false);
         let (listen, admin_address) = (proxy.local_addr()?, admin.local_addr()?);
-        let shared = Arc::new(Shared { settings, node, plan: RwLock::new(plan), pool, client, labels });
+        let running = RwLock::new(Running { node, plan, pool: Arc::new(pool) });
+        let shared = Arc::new(Shared { settings, running, client, labels, log });
         let ended = vec![
             tokio::spawn(proxy::listen(proxy, Arc::clone(&shared), stopped.clone())),
             tokio::spawn(admin::listen(admin, Arc::clone(&shared), stopped)),
@@ -115,24 +165,28 @@ impl Gateway {
         Ok(Self { listen, admin: admin_address, shared, stop, ended })
     }
 
-    /// Reads the declarative configuration again. On a fault the old one stays.
+    /// Reads the declarative configuration again as `kong reload` does: with new workers, on empty zones of shared data; metrics stay.
+    /// (A filter's configuration that is refused then switches all filters off, as at the start.) On Envoy, which has no such thing,
+    /// workers and shared data stay. On a fault everything stays as it was. Returns what was done.
+    ///
+    /// # Errors
+    /// When the file is faulty, or the new workers do not start.
+    pub async fn reload(&self) -> anyhow::Result<String> {
+        self.shared.reload().await
+    }
+
+    /// Reads the declarative configuration again as Kong does for `POST /config` of its Admin API: in the workers there are, with the
+    /// zones as they are. On a fault the old one stays. Returns what was done.
     ///
     /// # Errors
     /// When the file is faulty, or a worker died of the new configuration.
-    pub async fn reload(&self) -> anyhow::Result<String> {
-        let plan = Arc::new(Plan::load(&self.shared.settings.kong_yml, self.shared.settings.filter.name())?);
-        let outcome = self.shared.pool.reload(&plan).await?;
-        let routes = plan.config.routes.len();
-        *self.shared.plan.write().unwrap_or_else(PoisonError::into_inner) = plan;
-        Ok(match outcome {
-            None => format!("{routes} routes"),
-            Some(reason) => format!("{routes} routes, filter configurations as before: {reason}"),
-        })
+    pub async fn post_config(&self) -> anyhow::Result<String> {
+        self.shared.post_config().await
     }
 
     /// What there is to know about the configuration: routes, and plugins that do not run here.
     pub fn summary(&self) -> Vec<String> {
-        let plan = self.shared.plan();
+        let plan = self.shared.running().plan;
         let mut lines = Vec::new();
         for route in &plan.config.routes {
             let filters = if route.filters.is_empty() { "  (no filter)" } else { "" };
@@ -146,7 +200,7 @@ impl Gateway {
 
     /// The metrics, as `/metrics` shows them.
     pub fn metrics(&self) -> String {
-        self.shared.node.metrics_text(&self.shared.labels)
+        self.shared.running().node.metrics_text(&self.shared.labels)
     }
 
     /// Stops listening, lets requests in flight finish for at most five seconds, stops the workers.
@@ -157,7 +211,7 @@ impl Gateway {
             // A listener that panicked has ended, too.
             let _ = task.await;
         }
-        self.shared.pool.stop();
+        self.shared.running().pool.stop();
     }
 }
 
