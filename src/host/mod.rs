@@ -5,7 +5,7 @@ mod headers;
 mod memory;
 
 pub use facts::{HostFacts, Snapshot};
-pub use headers::{Editing, Lines, RequestHeaders, joined};
+pub use headers::{Editing, KONG_LISTS, Lines, RequestHeaders, joined};
 #[cfg(test)]
 pub(crate) use memory::BrokenStore;
 pub use memory::MemoryStore;

@@ -204,7 +204,7 @@ fn a_provider_that_never_answers_keeps_others_waiting_for_a_minute_and_is_not_ca
     assert_eq!(node.tick(&routes[0], NOW).unwrap().to.authority, "idp.example");
     let in_a_minute = NOW.after(Duration::from_secs(60));
     assert_eq!(node.tick(&routes[0], in_a_minute), None);
-    let mut calls = |from: u64, to: u64| {
+    let calls = |from: u64, to: u64| {
         let mut called = Vec::new();
         for second in from..to {
             let now = NOW.after(Duration::from_secs(second));

@@ -48,6 +48,9 @@ impl Worker {
             return Ok((id, self.host_response(id, 400, "duplicate header line")?));
         }
         let Some(root) = root else { return Ok((id, self.forward(id)?)) };
+        if kong && self.exchange(id)?.head.is_buffered {
+            return Ok((id, self.forward(id)?));
+        }
         if !kong {
             let failed = self.vm()?.trapped || self.state()?.roots.get(&root).is_none_or(|root| root.failed);
             if failed {

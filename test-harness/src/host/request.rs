@@ -34,6 +34,9 @@ pub struct RequestHead {
     pub client: SocketAddr,
     /// Properties by dotted path, `kong.route_id` for example; they go before the host's own.
     pub properties: BTreeMap<String, Vec<u8>>,
+    /// Kong: whether a Lua plugin buffers the answer. Kong then sends the request on without running the filter's request
+    /// callbacks; those of the response run.
+    pub is_buffered: bool,
 }
 
 impl RequestHead {
@@ -49,6 +52,7 @@ impl RequestHead {
             body: Vec::new(),
             client: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40000),
             properties: BTreeMap::new(),
+            is_buffered: false,
         }
     }
 

@@ -139,6 +139,7 @@ impl ClientRequest<'_> {
             body: self.body.to_vec(),
             client: self.peer.client,
             properties: self.properties(route, service, kong),
+            is_buffered: false,
         }
     }
 
