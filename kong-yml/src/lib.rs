@@ -8,6 +8,7 @@ mod build;
 mod error;
 mod raw;
 mod router;
+pub mod schema;
 pub mod uri;
 
 pub use error::KongYmlError;
