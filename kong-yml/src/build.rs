@@ -1,7 +1,7 @@
 //! The file's own shape → [`KongYml`]: addresses and references are resolved, filters put in the order they run.
 
 use super::error::Found;
-use super::{FilterUse, Filters, KongYml, KongYmlError, Route, Service, raw};
+use super::{Configuration, FilterUse, Filters, KongYml, KongYmlError, Route, Service, raw};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ pub(super) struct Build<'a> {
     service_chains: Vec<Attached>,
     routes: Vec<Route>,
     route_chains: Vec<Attached>,
+    configurations: Vec<Configuration>,
 }
 
 /// Filters attached to one service or route.
@@ -31,6 +32,7 @@ impl<'a> Build<'a> {
             service_chains: Vec::new(),
             routes: Vec::new(),
             route_chains: Vec::new(),
+            configurations: Vec::new(),
         }
     }
 
@@ -48,13 +50,15 @@ impl<'a> Build<'a> {
         }
         for (index, chain) in raw.filter_chains.into_iter().enumerate() {
             let path = format!("filter_chains[{index}]");
-            let filters = self.chain(chain.filters, chain.enabled, &path)?;
+            let holder = holder(chain.route.as_ref(), chain.service.as_ref());
+            let filters = self.chain(chain.filters, chain.enabled, &holder, &path)?;
             self.attached(chain.route.as_ref(), chain.service.as_ref(), &path)?.chain.extend(filters);
         }
         for (index, plugin) in raw.plugins.into_iter().enumerate() {
             let path = format!("plugins[{index}]");
             let (route, service) = (plugin.route.clone(), plugin.service.clone());
-            if let Some(filter) = self.plugin(plugin) {
+            let holder = holder(route.as_ref(), service.as_ref());
+            if let Some(filter) = self.plugin(plugin, &holder, &path) {
                 self.attached(route.as_ref(), service.as_ref(), &path)?.plugins.push(filter);
             }
         }
@@ -69,7 +73,7 @@ impl<'a> Build<'a> {
         }
         self.services.push(Service {
             id: uuid_of(&format!("service {name}")),
-            name,
+            name: name.clone(),
             protocol: address.protocol,
             host: address.host,
             port: address.port,
@@ -79,7 +83,7 @@ impl<'a> Build<'a> {
             tags: raw.tags,
         });
         let service = self.services.len() - 1;
-        let attached = self.attachments(raw.filter_chains, raw.plugins, path)?;
+        let attached = self.attachments(raw.filter_chains, raw.plugins, &format!("service {name:?}"), path)?;
         self.service_chains.push(attached);
         for (index, route) in raw.routes.into_iter().enumerate() {
             self.route(route, service, &format!("{path}.routes[{index}]"))?;
@@ -111,7 +115,7 @@ impl<'a> Build<'a> {
         }
         self.routes.push(Route {
             id: uuid_of(&format!("route {name}")),
-            name,
+            name: name.clone(),
             service,
             paths: raw.paths,
             methods: raw.methods,
@@ -122,7 +126,7 @@ impl<'a> Build<'a> {
             tags: raw.tags,
             filters: Vec::new(),
         });
-        let attached = self.attachments(raw.filter_chains, raw.plugins, path)?;
+        let attached = self.attachments(raw.filter_chains, raw.plugins, &format!("route {name:?}"), path)?;
         self.route_chains.push(attached);
         Ok(())
     }
@@ -131,29 +135,37 @@ impl<'a> Build<'a> {
         &mut self,
         chains: Vec<raw::FilterChain>,
         plugins: Vec<raw::Plugin>,
+        holder: &str,
         path: &str,
     ) -> Result<Attached, KongYmlError> {
         let mut attached = Attached::default();
         for (index, chain) in chains.into_iter().enumerate() {
-            attached.chain.extend(self.chain(
-                chain.filters,
-                chain.enabled,
-                &format!("{path}.filter_chains[{index}]"),
-            )?);
+            let path = format!("{path}.filter_chains[{index}]");
+            attached.chain.extend(self.chain(chain.filters, chain.enabled, holder, &path)?);
         }
-        attached.plugins.extend(plugins.into_iter().filter_map(|plugin| self.plugin(plugin)));
+        for (index, plugin) in plugins.into_iter().enumerate() {
+            attached.plugins.extend(self.plugin(plugin, holder, &format!("{path}.plugins[{index}]")));
+        }
         Ok(attached)
     }
 
-    fn chain(&self, filters: Vec<raw::Filter>, enabled: bool, path: &str) -> Result<Vec<FilterUse>, KongYmlError> {
+    fn chain(
+        &mut self,
+        filters: Vec<raw::Filter>,
+        enabled: bool,
+        holder: &str,
+        path: &str,
+    ) -> Result<Vec<FilterUse>, KongYmlError> {
         let mut chain = Vec::new();
         for (index, filter) in filters.into_iter().enumerate() {
+            let path = format!("{path}.filters[{index}]");
             if let Filters::Loaded(names) = self.filters
                 && !names.contains(&filter.name.as_str())
             {
-                let path = format!("{path}.filters[{index}].name");
-                return Err(KongYmlError::new(path, Found::UnknownFilter(filter.name, names.join(", "))));
+                let found = Found::UnknownFilter(filter.name, names.join(", "));
+                return Err(KongYmlError::new(format!("{path}.name"), found));
             }
+            self.configuration(&filter.name, &filter.config, holder, &path);
             if enabled && filter.enabled {
                 chain.push(FilterUse { name: filter.name, config: config_bytes(filter.config) });
             }
@@ -161,12 +173,22 @@ impl<'a> Build<'a> {
         Ok(chain)
     }
 
-    fn plugin(&mut self, plugin: raw::Plugin) -> Option<FilterUse> {
+    fn plugin(&mut self, plugin: raw::Plugin, holder: &str, path: &str) -> Option<FilterUse> {
         if !self.filters.names().contains(&plugin.name.as_str()) {
             self.other_plugins.push(plugin.name);
             return None;
         }
+        self.configuration(&plugin.name, &plugin.config, holder, path);
         plugin.enabled.then(|| FilterUse { name: plugin.name, config: config_bytes(plugin.config) })
+    }
+
+    fn configuration(&mut self, filter: &str, value: &Value, holder: &str, path: &str) {
+        self.configurations.push(Configuration {
+            path: format!("{path}.config"),
+            holder: holder.to_owned(),
+            filter: filter.to_owned(),
+            value: value.clone(),
+        });
     }
 
     fn attached(
@@ -207,7 +229,8 @@ impl<'a> Build<'a> {
             route.filters.extend(inherited);
             route.filters.extend(own.plugins.clone());
         }
-        (KongYml { services: self.services, routes: self.routes }, self.other_plugins)
+        let (services, routes, configurations) = (self.services, self.routes, self.configurations);
+        (KongYml { services, routes, configurations }, self.other_plugins)
     }
 }
 
@@ -248,6 +271,15 @@ impl Address {
         };
         let prefix = prefix.unwrap_or_default().trim_end_matches('/').to_owned();
         Ok(Self { protocol, host, port: port.unwrap_or(default_port), path: prefix })
+    }
+}
+
+/// What a chain or plugin that stands by itself is on.
+fn holder(route: Option<&raw::Reference>, service: Option<&raw::Reference>) -> String {
+    match (route, service) {
+        (Some(route), _) => format!("route {:?}", route.name()),
+        (None, Some(service)) => format!("service {:?}", service.name()),
+        (None, None) => "nothing".to_owned(),
     }
 }
 

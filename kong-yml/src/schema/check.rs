@@ -131,7 +131,7 @@ impl Node {
 
 impl Violation {
     /// The same, of something that stands in a member or an item.
-    fn within(self, outer: &str) -> Self {
+    pub(crate) fn within(self, outer: &str) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
         Self { path: format!("{outer}{dot}{}", self.path), ..self }
     }

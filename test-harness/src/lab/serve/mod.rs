@@ -13,20 +13,22 @@ mod admin;
 mod caller;
 mod driver;
 mod headers;
+mod metadata;
 mod plan;
 mod pool;
 mod proxy;
 
 pub use proxy::MAX_REQUEST_BODY;
 
-use crate::host::{FilterModule, LabelPattern, LogLine, Node, Profile, Zone};
+use crate::host::{FilterModule, LogLine, Node, Profile, Zone};
 use crate::lab::http::Client;
 use crate::lab::resolve::Resolve;
 use anyhow::Context;
+use metadata::Metadata;
 use plan::Plan;
 use pool::Pool;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -42,7 +44,7 @@ pub struct Settings {
     pub kong_yml: PathBuf,
     /// The compiled filter, under the name that the configuration calls it by.
     pub filter: Arc<FilterModule>,
-    /// Where `<filter>.meta.json` is: its label patterns shape `/metrics`.
+    /// Where `<filter>.meta.json` is: its schema tells which configurations are taken, its label patterns shape `/metrics`.
     pub filters: PathBuf,
     /// Which host to behave like.
     pub profile: Profile,
@@ -74,7 +76,7 @@ struct Shared {
     plan: RwLock<Arc<Plan>>,
     pool: Pool,
     client: Client,
-    labels: Vec<LabelPattern>,
+    metadata: Metadata,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -87,6 +89,10 @@ impl Shared {
     fn plan(&self) -> Arc<Plan> {
         Arc::clone(&self.plan.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    fn metrics_text(&self) -> String {
+        self.node.metrics_text(&self.metadata.labels)
+    }
 }
 
 impl Gateway {
@@ -96,8 +102,8 @@ impl Gateway {
     /// When a file cannot be read or is faulty, the host cannot run the filter, or an address cannot be listened on.
     pub async fn start(settings: Settings, log: LogSink) -> anyhow::Result<Self> {
         let filter = Arc::clone(&settings.filter);
-        let plan = Arc::new(Plan::load(&settings.kong_yml, filter.name())?);
-        let labels = labels(&settings.filters, filter.name())?;
+        let metadata = Metadata::load(&settings.filters, filter.name(), settings.profile)?;
+        let plan = Arc::new(Plan::load(&settings.kong_yml, filter.name(), metadata.schema.as_ref())?);
         let node = node(settings.profile, filter.name());
         let client = Client::new(settings.resolve.clone(), Duration::from_secs(60));
         let pool = Pool::start(&node, &filter, &plan, &client, settings.workers, log).await?;
@@ -107,7 +113,7 @@ impl Gateway {
             TcpListener::bind(&settings.admin).await.with_context(|| format!("listen on {}", settings.admin))?;
         let (stop, stopped) = watch::channel(false);
         let (listen, admin_address) = (proxy.local_addr()?, admin.local_addr()?);
-        let shared = Arc::new(Shared { settings, node, plan: RwLock::new(plan), pool, client, labels });
+        let shared = Arc::new(Shared { settings, node, plan: RwLock::new(plan), pool, client, metadata });
         let ended = vec![
             tokio::spawn(proxy::listen(proxy, Arc::clone(&shared), stopped.clone())),
             tokio::spawn(admin::listen(admin, Arc::clone(&shared), stopped)),
@@ -115,12 +121,13 @@ impl Gateway {
         Ok(Self { listen, admin: admin_address, shared, stop, ended })
     }
 
-    /// Reads the declarative configuration again. On a fault the old one stays.
+    /// Reads the declarative configuration again. On a fault the old one stays, as with Kong's `POST /config`.
     ///
     /// # Errors
     /// When the file is faulty, or a worker died of the new configuration.
     pub async fn reload(&self) -> anyhow::Result<String> {
-        let plan = Arc::new(Plan::load(&self.shared.settings.kong_yml, self.shared.settings.filter.name())?);
+        let Settings { kong_yml, filter, .. } = &self.shared.settings;
+        let plan = Arc::new(Plan::load(kong_yml, filter.name(), self.shared.metadata.schema.as_ref())?);
         let outcome = self.shared.pool.reload(&plan).await?;
         let routes = plan.config.routes.len();
         *self.shared.plan.write().unwrap_or_else(PoisonError::into_inner) = plan;
@@ -146,7 +153,7 @@ impl Gateway {
 
     /// The metrics, as `/metrics` shows them.
     pub fn metrics(&self) -> String {
-        self.shared.node.metrics_text(&self.shared.labels)
+        self.shared.metrics_text()
     }
 
     /// Stops listening, lets requests in flight finish for at most five seconds, stops the workers.
@@ -173,13 +180,4 @@ fn node(profile: Profile, filter: &str) -> Node {
             Zone::named("backstage_kong_catalog", 32 * MIB),
         ])
         .build()
-}
-
-fn labels(directory: &Path, filter: &str) -> anyhow::Result<Vec<LabelPattern>> {
-    let path = directory.join(format!("{filter}.meta.json"));
-    match std::fs::read_to_string(&path) {
-        Ok(text) => LabelPattern::from_metadata(&text).with_context(|| path.display().to_string()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error).with_context(|| path.display().to_string()),
-    }
 }
