@@ -93,10 +93,34 @@ fn faults_of_the_filter_s_configuration_name_path_and_line() {
         &["kong.yml:11: error: services[0].filter_chains[0].filters[0].config.owner: is \"api:default/x\""],
     );
     let text = kong_yml("'{\"entity\": \"x\"}'");
+    let path = "kong.yml:9: error: services[0].filter_chains[0].filters[0].config";
     begin(
         &found("kong.yml", &text, None),
-        &["kong.yml:9: error: services[0].filter_chains[0].filters[0].config.entity"],
+        &[
+            &format!("{path}.entity"),
+            &format!("{path}: is a string; it must be an object (Kong does not load it as it is)"),
+        ],
     );
+}
+
+#[test]
+fn what_only_kong_refuses_is_found_with_its_path_and_line() {
+    let (rules, quotas) =
+        (FINE, "quotas: {policies: [{name: a, per: user, windows: [1/1m]}, {name: a, per: user, windows: [1/1h]}]}");
+    let cases = [
+        (format!("{rules}, realm: null"), "realm: is null; it must be a string (Kong does not load it as it is)"),
+        (
+            format!("{rules}, consumers: [checkout, checkout]"),
+            "consumers: has an item twice (Kong does not load it as it is)",
+        ),
+        // This Kong loads, and the route answers 503.
+        (format!("{rules}, {quotas}"), "quotas.policies[1].name: \"a\" is there twice; each may stand once"),
+    ];
+    for (rest, expected) in cases {
+        begin(&found("f.yaml", &config(&rest), None), &[&format!("f.yaml:1: error: {expected}")]);
+        let path = "services[0].filter_chains[0].filters[0].config";
+        begin(&found("kong.yml", &kong_yml(&config(&rest)), None), &[&format!("kong.yml:9: error: {path}.{expected}")]);
+    }
 }
 
 #[test]
