@@ -209,7 +209,7 @@ fn what_the_filter_needs_of_kong_is_set() {
 fn every_setting_that_the_pages_name_is_in_kong_env_or_known_to_be_a_choice() {
     // Commented lines count: they show how.
     let env = text("kong/kong.env");
-    let choices = ["KONG_NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS"];
+    let choices = ["KONG_NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS", "KONG_NGINX_PROXY_LARGE_CLIENT_HEADER_BUFFERS"];
     for page in ["kong/README.md", "kong/catalog.md", "README.md"] {
         for after in text(page).split("KONG_").skip(1) {
             let end = after.find(|c: char| !c.is_ascii_uppercase() && c != '_').unwrap_or(after.len());
