@@ -124,6 +124,42 @@ fn what_only_kong_refuses_is_found_with_its_path_and_line() {
 }
 
 #[test]
+fn what_kong_s_reader_takes_for_something_else_is_found() {
+    let text = config(&format!(
+        "{FINE}, realm: '1:30', issuers: [{{issuer: 'https://a', audiences: [1:30], groups: {{table: {{42: payments}}}}}}]"
+    ));
+    let text = text.replace("issuers: [{issuer: 'https://a', audiences: [x]}], ", "");
+    begin(
+        &found("f.yaml", &text, None),
+        &[
+            "f.yaml:1: error: \"1:30\" without quotes is the number 90 to Kong (put it in quotes, or write what is meant)",
+            "f.yaml:1: error: \"42\" without quotes is the number 42 to Kong",
+        ],
+    );
+}
+
+#[test]
+fn every_yaml_that_is_shipped_is_the_same_to_kong_s_reader() {
+    fn walk(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml") {
+                found.push(path);
+            }
+        }
+    }
+    let mut files = Vec::new();
+    ["kong", "examples"].iter().for_each(|folder| walk(&root().join(folder), &mut files));
+    assert!(files.len() >= 8, "{files:?}");
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(backstage_kong_cli::yaml::read_otherwise(&text), [], "{}", file.display());
+    }
+}
+
+#[test]
 fn texts_that_kong_refuses_are_found() {
     let text = "\
 _format_version: \"3.0\"
