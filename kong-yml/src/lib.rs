@@ -2,12 +2,13 @@
 //! routes, the filters on them, and which route a request takes.
 //!
 //! The same file configures Kong, so what Kong knows and this reader does not is let pass; what it does read is checked,
-//! and a fault names its path, what was found and what is allowed.
+//! and a fault names its path, what was found and what is allowed. Configurations of filters are validated by [`schema`].
 
 mod build;
 mod error;
 mod raw;
 mod router;
+pub mod schema;
 mod transformer;
 pub mod uri;
 
@@ -16,6 +17,8 @@ pub use router::{Fit, Match, RequestLine, Router, Weighed};
 
 use build::Build;
 use error::Found;
+use schema::Schema;
+use serde_json::Value;
 use std::time::Duration;
 
 /// A declarative configuration, references resolved.
@@ -25,6 +28,8 @@ pub struct KongYml {
     pub services: Vec<Service>,
     /// Routes in the order of the file.
     pub routes: Vec<Route>,
+    /// Every configuration of a filter, of those too that are turned off or run on no route: Kong validates all of them.
+    pub configurations: Vec<Configuration>,
 }
 
 /// Where requests go.
@@ -89,6 +94,19 @@ pub struct FilterUse {
     pub config: Vec<u8>,
 }
 
+/// A filter's configuration where the file has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Configuration {
+    /// Where in the file, such as `services[0].filter_chains[0].filters[0].config`.
+    pub path: String,
+    /// What it is on, for people: `route "payments"`.
+    pub holder: String,
+    /// The filter's name.
+    pub filter: String,
+    /// What stands there; `null` if nothing does.
+    pub value: Value,
+}
+
 /// Which filters there are.
 #[derive(Debug, Clone, Copy)]
 pub enum Filters<'a> {
@@ -121,6 +139,20 @@ impl KongYml {
             return Err(KongYmlError::new("_format_version", Found::NotAllowed(raw.format_version, "\"3.0\"")));
         }
         Build::new(filters).document(raw)
+    }
+
+    /// Validates the configurations of a filter as Kong does when it loads the file.
+    ///
+    /// # Errors
+    /// The first that does not fit.
+    pub fn validate(&self, filter: &str, schema: &Schema) -> Result<(), KongYmlError> {
+        for configuration in self.configurations.iter().filter(|configuration| configuration.filter == filter) {
+            schema.check(&configuration.value).map_err(|violation| {
+                let violation = violation.within(&configuration.path);
+                KongYmlError::new(violation.path, Found::Violation(violation.problem, configuration.holder.clone()))
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -59,6 +59,43 @@ fn services_routes_and_chains_are_read_wherever_kong_lets_them_stand() {
 }
 
 #[test]
+fn every_configuration_is_validated_whether_it_is_on_or_not() {
+    let config = read(NESTED);
+    let found: Vec<_> = config.configurations.iter().map(|c| (c.path.as_str(), c.holder.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            ("services[0].filter_chains[0].filters[0].config", "service \"echo\""),
+            ("services[0].routes[0].filter_chains[0].filters[0].config", "route \"payments\""),
+            ("services[0].routes[0].filter_chains[0].filters[1].config", "route \"payments\""),
+            ("services[0].routes[0].filter_chains[1].filters[0].config", "route \"payments\""),
+            ("filter_chains[0].filters[0].config", "route \"top\""),
+            ("plugins[0].config", "route \"top\""),
+        ]
+    );
+    let validated = |schema: &str| {
+        let schema = Schema::of_metadata(&format!("{{\"config_schema\": {schema}}}")).unwrap();
+        config.validate("backstage_kong", &schema).map_err(|error| error.to_string())
+    };
+    let object = r#"{"type": ["string", "null", "object"], "properties": {"entity": {"type": "string"}}}"#;
+    assert_eq!(validated(object), Ok(()));
+    let refused =
+        |problem: &str, holder: &str| Err(format!("{problem} (the filter's schema refuses this on {holder})"));
+    assert_eq!(
+        validated(&object.replace("entity", "attached")),
+        refused("plugins[0].config.attached: is a boolean; it must be a string", "route \"top\"")
+    );
+    assert_eq!(
+        validated(r#"{"type": ["string", "object"]}"#),
+        refused(
+            "services[0].routes[0].filter_chains[0].filters[1].config: is null; it must be a string or an object",
+            "route \"payments\""
+        )
+    );
+    assert_eq!(config.validate("another", &Schema::without_metadata()), Ok(()));
+}
+
+#[test]
 fn ids_are_uuids_that_stay_the_same() {
     let (one, two) = (read(NESTED), read(NESTED));
     assert_eq!(one.routes[0].id, two.routes[0].id);

@@ -311,6 +311,15 @@ mod tests {
     }
 
     #[test]
+    fn the_compose_file_starts_the_peers_in_a_way_that_is_known() {
+        let compose: serde_json::Value =
+            serde_yaml_ng::from_str(include_str!("../../../kong/docker-compose.yml")).unwrap();
+        let words = compose.pointer("/services/peers/command").and_then(serde_json::Value::as_array).unwrap();
+        let words = words.iter().map(|word| word.as_str().unwrap());
+        Cli::try_parse_from(["lab"].into_iter().chain(words)).unwrap();
+    }
+
+    #[test]
     fn audit_lines_are_told_from_others() {
         assert_eq!(audit_line("audit {\"decision\":\"allow\"}\n"), Some("{\"decision\":\"allow\"}"));
         assert_eq!(audit_line("bad configuration: {entity}"), None);

@@ -50,6 +50,17 @@ async fn lab(name: &str, profile: Profile, probe: Probe) -> Lab {
 }
 
 async fn lab_with(name: &str, profile: Profile, probe: Probe, text: &str) -> Lab {
+    start(name, profile, probe, text, "nowhere".into()).await.unwrap()
+}
+
+/// A lab whose filter has its metadata in a folder.
+async fn start(
+    name: &str,
+    profile: Profile,
+    probe: Probe,
+    text: &str,
+    filters: std::path::PathBuf,
+) -> anyhow::Result<Lab> {
     let peers = Peers::start("127.0.0.1:0", "127.0.0.1:0", DEFAULT_ISSUER).await.unwrap();
     let entries =
         [format!("peers:9080={}", peers.upstream), format!("peers:9081={}", peers.idp), "peers=127.0.0.1".into()];
@@ -59,7 +70,7 @@ async fn lab_with(name: &str, profile: Profile, probe: Probe, text: &str) -> Lab
     let settings = Settings {
         kong_yml: kong_yml.clone(),
         filter: probe.build(),
-        filters: "nowhere".into(),
+        filters,
         profile,
         workers: 2,
         listen: "127.0.0.1:0".to_owned(),
@@ -74,9 +85,9 @@ async fn lab_with(name: &str, profile: Profile, probe: Probe, text: &str) -> Lab
         }
         sink.lock().unwrap().push(line.clone());
     };
-    let gateway = Gateway::start(settings, Arc::new(log)).await.unwrap();
+    let gateway = Gateway::start(settings, Arc::new(log)).await?;
     let base = Base::from(gateway.listen);
-    Lab { gateway, base, client: Client::new(Resolve::default(), WAIT), logs, kong_yml, peers }
+    Ok(Lab { gateway, base, client: Client::new(Resolve::default(), WAIT), logs, kong_yml, peers })
 }
 
 impl Lab {
@@ -320,6 +331,47 @@ async fn a_client_that_goes_away_is_told_to_the_filter() {
     let given_up = lab.client.send(lab.request("GET", "/kept", &[]), Duration::from_millis(200)).await;
     assert!(given_up.is_err());
     lab.until_said("gone", 1).await;
+}
+
+#[tokio::test]
+async fn a_configuration_that_the_schema_refuses_is_taken_neither_at_the_start_nor_by_a_reload() {
+    let filters = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("filters-with-schema");
+    std::fs::create_dir_all(&filters).unwrap();
+    let metadata = |words: &str| {
+        let text = format!(r#"{{"config_schema": {{"type": ["string", "null"], "enum": [{words}]}}}}"#);
+        std::fs::write(filters.join("probe.meta.json"), text).unwrap();
+    };
+    let refused = |error: anyhow::Error, path: &str| {
+        let (error, path) =
+            (format!("{error:#}"), format!("schema.yml: services[0].routes[{path}].config: is none of "));
+        assert!(
+            error.contains(&path) && error.ends_with("(the filter's schema refuses this on route \"kept\")"),
+            "{error}"
+        );
+    };
+    metadata("\"two\", null");
+    refused(
+        start("schema", Profile::Kong, tagging(), KONG_YML, filters.clone()).await.err().unwrap(),
+        "0].filter_chains[0].filters[0",
+    );
+    // Envoy validates nothing.
+    start("schema", Profile::Envoy, tagging(), KONG_YML, filters.clone()).await.unwrap().gateway.stop().await;
+
+    metadata("\"one\", null");
+    let lab = start("schema", Profile::Kong, tagging(), KONG_YML, filters.clone()).await.unwrap();
+    let disabled = "plugins: [{name: probe, enabled: false, config: two}]";
+    let text = KONG_YML.replace("[/kept]", "[/new]").replacen(
+        "strip_path: false,",
+        &format!("strip_path: false, {disabled},"),
+        1,
+    );
+    std::fs::write(&lab.kong_yml, &text).unwrap();
+    refused(lab.gateway.reload().await.unwrap_err(), "0].plugins[0");
+    refused(lab.gateway.post_config().await.unwrap_err(), "0].plugins[0");
+    assert_eq!((lab.get("/kept", &[]).await.0, lab.get("/new", &[]).await.0), (200, 404));
+    std::fs::write(&lab.kong_yml, text.replace("config: two", "config: one")).unwrap();
+    assert!(lab.gateway.post_config().await.unwrap().starts_with("5 routes"));
+    assert_eq!(lab.get("/new", &[]).await.0, 200);
 }
 
 #[tokio::test]

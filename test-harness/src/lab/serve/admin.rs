@@ -25,7 +25,7 @@ pub(super) async fn listen(listener: TcpListener, shared: Arc<Shared>, mut stop:
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], shared.running().node.metrics_text(&shared.labels))
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], shared.metrics_text())
 }
 
 async fn status(State(shared): State<Arc<Shared>>) -> Json<Value> {

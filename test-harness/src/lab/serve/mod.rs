@@ -18,20 +18,22 @@ mod admin;
 mod caller;
 mod driver;
 mod headers;
+mod metadata;
 mod plan;
 mod pool;
 mod proxy;
 
 pub use proxy::MAX_REQUEST_BODY;
 
-use crate::host::{FilterModule, LabelPattern, LogLine, Node, Profile, Zone};
+use crate::host::{FilterModule, LogLine, Node, Profile, Zone};
 use crate::lab::http::Client;
 use crate::lab::resolve::Resolve;
 use anyhow::Context;
+use metadata::Metadata;
 use plan::Plan;
 use pool::Pool;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -47,7 +49,7 @@ pub struct Settings {
     pub kong_yml: PathBuf,
     /// The compiled filter, under the name that the configuration calls it by.
     pub filter: Arc<FilterModule>,
-    /// Where `<filter>.meta.json` is: its label patterns shape `/metrics`.
+    /// Where `<filter>.meta.json` is: its schema tells which configurations are taken, its label patterns shape `/metrics`.
     pub filters: PathBuf,
     /// Which host to behave like.
     pub profile: Profile,
@@ -77,7 +79,7 @@ struct Shared {
     settings: Settings,
     running: RwLock<Running>,
     client: Client,
-    labels: Vec<LabelPattern>,
+    metadata: Metadata,
     log: LogSink,
 }
 
@@ -105,7 +107,7 @@ impl Shared {
     }
 
     fn load(&self) -> anyhow::Result<Arc<Plan>> {
-        Ok(Arc::new(Plan::load(&self.settings.kong_yml, self.settings.filter.name())?))
+        Ok(Arc::new(Plan::load(&self.settings.kong_yml, self.settings.filter.name(), self.metadata.schema.as_ref())?))
     }
 
     async fn reload(&self) -> anyhow::Result<String> {
@@ -136,6 +138,10 @@ impl Shared {
     async fn post_config(&self) -> anyhow::Result<String> {
         Ok(format!("{}; workers and zones as before, as after `POST /config`", self.load_in_place().await?))
     }
+
+    fn metrics_text(&self) -> String {
+        self.running().node.metrics_text(&self.metadata.labels)
+    }
 }
 
 impl Gateway {
@@ -145,8 +151,8 @@ impl Gateway {
     /// When a file cannot be read or is faulty, the host cannot run the filter, or an address cannot be listened on.
     pub async fn start(settings: Settings, log: LogSink) -> anyhow::Result<Self> {
         let filter = Arc::clone(&settings.filter);
-        let plan = Arc::new(Plan::load(&settings.kong_yml, filter.name())?);
-        let labels = labels(&settings.filters, filter.name())?;
+        let metadata = Metadata::load(&settings.filters, filter.name(), settings.profile)?;
+        let plan = Arc::new(Plan::load(&settings.kong_yml, filter.name(), metadata.schema.as_ref())?);
         let node = node(settings.profile, filter.name());
         let client = Client::new(settings.resolve.clone(), Duration::from_secs(60));
         let pool = Pool::start(&node, &filter, &plan, &client, settings.workers, Arc::clone(&log)).await?;
@@ -157,7 +163,7 @@ impl Gateway {
         let (stop, stopped) = watch::channel(false);
         let (listen, admin_address) = (proxy.local_addr()?, admin.local_addr()?);
         let running = RwLock::new(Running { node, plan, pool: Arc::new(pool) });
-        let shared = Arc::new(Shared { settings, running, client, labels, log });
+        let shared = Arc::new(Shared { settings, running, client, metadata, log });
         let ended = vec![
             tokio::spawn(proxy::listen(proxy, Arc::clone(&shared), stopped.clone())),
             tokio::spawn(admin::listen(admin, Arc::clone(&shared), stopped)),
@@ -200,7 +206,7 @@ impl Gateway {
 
     /// The metrics, as `/metrics` shows them.
     pub fn metrics(&self) -> String {
-        self.shared.running().node.metrics_text(&self.shared.labels)
+        self.shared.metrics_text()
     }
 
     /// Stops listening, lets requests in flight finish for at most five seconds, stops the workers.
@@ -227,13 +233,4 @@ fn node(profile: Profile, filter: &str) -> Node {
             Zone::named("backstage_kong_catalog", 32 * MIB),
         ])
         .build()
-}
-
-fn labels(directory: &Path, filter: &str) -> anyhow::Result<Vec<LabelPattern>> {
-    let path = directory.join(format!("{filter}.meta.json"));
-    match std::fs::read_to_string(&path) {
-        Ok(text) => LabelPattern::from_metadata(&text).with_context(|| path.display().to_string()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error).with_context(|| path.display().to_string()),
-    }
 }
