@@ -4,12 +4,12 @@ use super::admit::pass;
 use super::report::Report;
 use super::{Around, Effect, Exchange, Route, State, deny};
 use crate::catalog::Index;
-use crate::config::{EngineFault, Mode, Quotas, StoreFault, Synchronise};
+use crate::config::{EngineFault, Mode, Quotas, StoreFault};
 use crate::denial::Denial;
 use crate::host::RequestHeaders;
 use crate::http::Reply;
 use crate::ownership::Callee;
-use crate::quota::engine::{Answered, Asking, Bill, EngineError, EngineState};
+use crate::quota::engine::{Answered, Ask, Begun, Bill, Claims, EngineError, EngineState};
 use crate::quota::{self, Charge, Subjects, Tiers};
 use std::rc::Rc;
 
@@ -27,7 +27,7 @@ pub(super) struct AwaitingQuota {
     charging: Charging,
     engine: Rc<EngineState>,
     bill: Bill,
-    asking: Asking,
+    ask: Ask,
 }
 
 impl Charging {
@@ -75,14 +75,12 @@ impl Charging {
             Ok(bill) => bill,
             Err(fault) => return self.judge(quotas, Charge::StoreFailed(fault), around, headers),
         };
-        if engine.engine().synchronise == Synchronise::Periodic
-            && let Some(charge) = engine.charge_known(&bill, around.store, around.now)
-        {
-            return self.judge(quotas, charge, around, headers);
-        }
-        match engine.ask(&bill, around.now) {
-            Some(asking) => AwaitingQuota { charging: self, engine, bill, asking }.ask(),
-            None => self.alone(quotas, &engine, &bill, EngineError::Open, around, headers),
+        match engine.begin(&bill, around.store, around.now) {
+            Begun::Charged(charge) => self.judge(quotas, charge, around, headers),
+            Begun::Ask(ask) => AwaitingQuota { charging: self, engine, bill, ask }.ask(around),
+            Begun::Unasked => {
+                self.alone(quotas, &engine, &bill, (EngineError::Open, Claims::default()), around, headers)
+            }
         }
     }
 
@@ -92,19 +90,26 @@ impl Charging {
         quotas: &Quotas,
         engine: &EngineState,
         bill: &Bill,
-        error: EngineError,
+        (error, claims): (EngineError, Claims),
         around: &Around<'_>,
         headers: &dyn RequestHeaders,
     ) -> (Exchange, Effect) {
         around.worker.telemetry.engine_call(around.metrics, error.name());
         self.report.note_engine(engine.engine().on_error.name());
+        let withdraw = || engine.withdraw(bill, &claims, around.store, around.now);
         match engine.engine().on_error {
             EngineFault::Local => {
-                let charge = engine.charge_alone(bill, around.store, around.now);
+                let charge = engine.charge_alone(bill, &claims, around.store, around.now);
                 self.judge(quotas, charge, around, headers)
             }
-            EngineFault::Deny => deny(self.report, Denial::QuotaEngine(error), around, headers),
-            EngineFault::Allow => pass(&self.callee, self.report, Vec::new(), around, headers),
+            EngineFault::Deny => {
+                withdraw();
+                deny(self.report, Denial::QuotaEngine(error), around, headers)
+            }
+            EngineFault::Allow => {
+                withdraw();
+                pass(&self.callee, self.report, Vec::new(), around, headers)
+            }
         }
     }
 
@@ -144,8 +149,8 @@ impl Charging {
 }
 
 impl AwaitingQuota {
-    fn ask(self) -> (Exchange, Effect) {
-        let call = self.asking.call(self.engine.engine());
+    fn ask(self, around: &Around<'_>) -> (Exchange, Effect) {
+        let call = self.engine.asked(&self.ask, around.now);
         (Exchange(State::AwaitingQuota(Box::new(self))), Effect::Dispatch(call))
     }
 
@@ -155,27 +160,26 @@ impl AwaitingQuota {
         headers: &dyn RequestHeaders,
         reply: Option<&Reply>,
     ) -> (Exchange, Effect) {
-        let Self { charging, engine, bill, asking } = self;
+        let Self { charging, engine, bill, ask } = self;
         let route = charging.route.clone();
         let Some(quotas) = &route.config.quotas else {
             return pass(&charging.callee, charging.report, Vec::new(), around, headers);
         };
-        let tally = match asking.answered(reply) {
-            Answered::Ask(asking) => return Self { charging, engine, bill, asking }.ask(),
-            Answered::Done(tally) => tally,
-        };
-        match engine.told(&bill, tally, around.now) {
-            Ok(told) => {
+        match engine.answered(&bill, ask, around.store, around.now, reply) {
+            Answered::Ask(ask) => Self { charging, engine, bill, ask }.ask(around),
+            Answered::Charged(charge) => {
                 around.worker.telemetry.engine_call(around.metrics, "answered");
-                if engine.engine().synchronise == Synchronise::Periodic {
-                    engine.adopt(&bill, &told, around.store, around.now);
-                }
-                charging.judge(quotas, told.charge, around, headers)
+                charging.judge(quotas, charge, around, headers)
             }
-            Err(error) => {
+            Answered::Failed(error, claims) => {
                 log::warn!("quota engine {}: {error}", engine.engine().endpoint.upstream);
-                charging.alone(quotas, &engine, &bill, error, around, headers)
+                charging.alone(quotas, &engine, &bill, (error, claims), around, headers)
             }
         }
+    }
+
+    /// The client is gone.
+    pub(super) fn abandoned(&self, around: &Around<'_>) {
+        self.engine.abandon(&self.bill, &self.ask, around.store, around.now);
     }
 }

@@ -174,10 +174,8 @@ impl Exchange {
     /// The answer is out, or the client is gone (`None`).
     pub fn finished(self, around: &Around<'_>, status: Option<u16>) {
         match self.0 {
-            State::AwaitingCatalog(_)
-            | State::AwaitingKeys(_)
-            | State::AwaitingUserinfo(_)
-            | State::AwaitingQuota(_) => {}
+            State::AwaitingCatalog(_) | State::AwaitingKeys(_) | State::AwaitingUserinfo(_) => {}
+            State::AwaitingQuota(awaiting) => awaiting.abandoned(around),
             State::Admitted(Admitted { report, .. }) | State::Denied(report) => report.finished(around, status),
         }
     }

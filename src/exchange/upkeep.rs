@@ -3,6 +3,7 @@
 
 use super::{Around, Route, rotation};
 use crate::catalog::live::{LiveCatalog, Pass, PassResult, Progress as Reading, Summary};
+use crate::host::UnixMillis;
 use crate::http::{Call, Reply};
 use crate::keyring::{Fetch, FetchResult, Progress};
 use crate::quota::engine::{Push, Pushed};
@@ -29,7 +30,7 @@ pub enum Errand {
 pub fn tick(route: &Route, around: &Around<'_>) -> Vec<Errand> {
     let mut errands = Vec::new();
     for engine in around.worker.engines.all() {
-        errands.extend(engine.pushes(around.store, around.now).into_iter().map(Errand::Counts));
+        errands.extend(engine.next_push(around.store, around.now).map(Errand::Counts));
     }
     let kept_up = around.worker.kept_up.get();
     // Ticks are not to the millisecond: nine tenths of the time count as all of it.
@@ -51,11 +52,11 @@ pub fn tick(route: &Route, around: &Around<'_>) -> Vec<Errand> {
 
 impl Errand {
     /// The call to make now.
-    pub fn call(&self) -> Call {
+    pub fn call(&self, now: UnixMillis) -> Call {
         match self {
             Self::Catalog(pass) => pass.call(),
             Self::Keys(fetch) => fetch.call(),
-            Self::Counts(push) => push.call(),
+            Self::Counts(push) => push.call(now),
         }
     }
 

@@ -27,7 +27,7 @@ impl Root {
     fn send(&mut self, errand: Errand) {
         let mut next = Some(errand);
         while let Some(errand) = next.take() {
-            match dispatch::send(&errand.call()) {
+            match dispatch::send(&errand.call(vm::now())) {
                 Some(token) => {
                     self.errands.insert(token, errand);
                 }
@@ -82,7 +82,7 @@ impl RootContext for Root {
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _trailers: usize) {
         let Some(errand) = self.errands.remove(&token) else { return };
-        let reply = dispatch::reply(headers, body_size, errand.call().limit);
+        let reply = dispatch::reply(headers, body_size, errand.call(vm::now()).limit);
         if let Some(errand) = around(|around| errand.answered(around, reply.as_ref())) {
             self.send(errand);
         }

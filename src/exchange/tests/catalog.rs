@@ -88,7 +88,7 @@ impl Backstage {
         for errand in tick(route, around) {
             let mut next = Some(errand);
             while let Some(errand) = next {
-                let reply = self.reply(&errand.call());
+                let reply = self.reply(&errand.call(around.now));
                 next = errand.answered(around, Some(&reply));
             }
         }
