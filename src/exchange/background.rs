@@ -41,6 +41,9 @@ pub struct Background {
 struct InFlight {
     token: u32,
     errand: Errand,
+    upstream: String,
+    /// Longest body that is read of the answer.
+    limit: usize,
     since: UnixMillis,
 }
 
@@ -76,12 +79,18 @@ pub fn tick(background: &Background, route: &Route, cx: &Context<'_>, send: &mut
     }
     background.survey(route, cx);
     while let Some(task) = background.next() {
-        let Some(errand) = task.begin(background, cx) else { continue };
-        let call = errand.call();
+        let Some(errand) = task.begin(cx) else { continue };
+        let call = errand.call(cx.now);
         let token = if background.is_given_up(&call) { None } else { send(&call) };
         match token {
             Some(token) => {
-                background.in_flight.replace(Some(InFlight { token, errand, since: cx.now }));
+                background.in_flight.replace(Some(InFlight {
+                    token,
+                    errand,
+                    upstream: call.to.upstream,
+                    limit: call.limit,
+                    since: cx.now,
+                }));
                 return;
             }
             // As good as a server that does not answer.
@@ -104,15 +113,14 @@ impl Background {
     /// The longest body that is read of the answer to this call; `None` for a call that was given up.
     pub fn limit(&self, token: u32) -> Option<usize> {
         let in_flight = self.in_flight.borrow();
-        in_flight.as_ref().filter(|call| call.token == token).map(|call| call.errand.call().limit)
+        in_flight.as_ref().filter(|call| call.token == token).map(|call| call.limit)
     }
 
     /// Whether a call waits for its answer. One that has waited for too long is given up.
     fn is_waiting(&self, cx: &Context<'_>) -> bool {
         let is_lost = |call: &InFlight| cx.now.since(call.since) > LOST;
         let lost = self.in_flight.borrow_mut().take_if(|call| is_lost(call));
-        if let Some(InFlight { token, errand, .. }) = lost {
-            let upstream = errand.call().to.upstream;
+        if let Some(InFlight { token, errand, upstream, .. }) = lost {
             self.given_up.borrow_mut().push(GivenUp { token, upstream, since: cx.now });
             self.follow(errand.answered(cx, None));
         }
@@ -169,16 +177,11 @@ impl Background {
 
 impl Task {
     /// Takes the lease that its first call needs; `None` where there is nothing to do any more.
-    fn begin(self, background: &Background, cx: &Context<'_>) -> Option<Errand> {
+    fn begin(self, cx: &Context<'_>) -> Option<Errand> {
         match self {
             Self::Keys(set) => set.refresh(cx.store, cx.now, SURVEY).map(Errand::Keys),
             Self::Catalog(catalog) => catalog.refresh(cx.store, cx.now, SURVEY).map(Errand::Catalog),
-            Self::Counts(engine) => {
-                let mut pushes = engine.pushes(cx.store, cx.now).into_iter().map(Errand::Counts);
-                let first = pushes.next();
-                background.waiting.borrow_mut().extend(pushes.map(Task::Next));
-                first
-            }
+            Self::Counts(engine) => engine.next_push(cx.store, cx.now).map(Errand::Counts),
             Self::Next(errand) => Some(errand),
         }
     }
@@ -195,11 +198,11 @@ impl Task {
 
 impl Errand {
     /// The call to make now.
-    fn call(&self) -> Call {
+    fn call(&self, now: UnixMillis) -> Call {
         match self {
             Self::Catalog(pass) => pass.call(),
             Self::Keys(fetch) => fetch.call(),
-            Self::Counts(push) => push.call(),
+            Self::Counts(push) => push.call(now),
         }
     }
 

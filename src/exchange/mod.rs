@@ -247,10 +247,8 @@ impl Exchange {
     /// The answer is out, or the client is gone (`None`).
     pub fn finished(self, cx: &Context<'_>, status: Option<u16>) {
         match self.state {
-            State::AwaitingCatalog(_)
-            | State::AwaitingKeys(_)
-            | State::AwaitingUserinfo(_)
-            | State::AwaitingQuota(_) => {}
+            State::AwaitingCatalog(_) | State::AwaitingKeys(_) | State::AwaitingUserinfo(_) => {}
+            State::AwaitingQuota(awaiting) => awaiting.abandoned(cx),
             State::Admitted(Admitted { report, .. }) | State::Denied(report) => report.finished(cx, status),
         }
     }
