@@ -42,7 +42,7 @@ fn the_exit_code_and_the_reason_are_the_decision() {
         (&agent, "DELETE /payments/1", 1, json!(403), "agent_read_only"),
         (&[], "GET /payments/1", 1, json!(401), "credentials_required"),
         (&["--token", "a.b"], "GET /payments/1", 1, json!(401), "token_malformed"),
-        (&["-H", "authorization: Basic eA"], "GET /payments/1", 1, json!(400), "credential_malformed"),
+        (&["-H", "authorization: Basic eA"], "GET /payments/1", 1, json!(401), "credentials_required"),
     ];
     for (who, request, code, status, reason) in cases {
         let (found, explanation) = explained(&[&CONFIG, who, &["-r", request]].concat());
