@@ -1,0 +1,40 @@
+//! Records as text: JSON that says its format.
+//!
+//! A version of this filter reads what it writes and what the version before it wrote; anything else is no record to it, and is
+//! replaced. So the rules for those who change a record:
+//!
+//! - A member that is new has a default, and one that is unknown is ignored. That needs no new format.
+//! - Where a member comes to mean something else, the format's number is one higher, and the old meaning is still read.
+//! - Records without a number are of format 1.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize)]
+struct Written<'a, T> {
+    format: u32,
+    #[serde(flatten)]
+    record: &'a T,
+}
+
+#[derive(Deserialize)]
+struct Format {
+    #[serde(default = "first")]
+    format: u32,
+}
+
+fn first() -> u32 {
+    1
+}
+
+/// Writes a record. `None` is for what has no JSON, which no record is.
+pub(super) fn write<T: Serialize>(format: u32, record: &T) -> Option<Vec<u8>> {
+    serde_json::to_vec(&Written { format, record }).ok()
+}
+
+/// Reads a record of this format or the one before it.
+pub(super) fn read<T: DeserializeOwned>(format: u32, payload: &[u8]) -> Option<T> {
+    let found = serde_json::from_slice::<Format>(payload).ok()?.format;
+    let is_readable = found == format || found.checked_add(1) == Some(format);
+    is_readable.then(|| serde_json::from_slice(payload).ok()).flatten()
+}
