@@ -76,6 +76,11 @@ impl AwaitingKeys {
         early_context(&self.route, self.request.callee.as_deref())
     }
 
+    /// The request is gone.
+    pub(super) fn leave(self, cx: &Context<'_>) {
+        self.fetch.leave(cx.store, cx.now);
+    }
+
     pub(super) fn answered(self, cx: &RequestContext<'_>, reply: Option<&Reply>) -> Step {
         let Self { route, request, token, unverified, fetch } = self;
         let set = fetch.set().clone();
