@@ -6,11 +6,11 @@ use std::time::Duration;
 
 /// A Backstage with one page of everything.
 pub(super) struct Backstage {
-    groups: Vec<Value>,
+    pub(super) groups: Vec<Value>,
     entities: Vec<Value>,
 }
 
-fn entity(kind: &str, name: &str, annotations: Value, relations: &[(&str, &str)]) -> Value {
+pub(super) fn entity(kind: &str, name: &str, annotations: Value, relations: &[(&str, &str)]) -> Value {
     let relations: Vec<_> = relations.iter().map(|(kind, to)| json!({"type": kind, "targetRef": to})).collect();
     let metadata = json!({"name": name, "annotations": annotations});
     json!({"kind": kind, "metadata": metadata, "spec": {"lifecycle": "production"}, "relations": relations})
@@ -84,7 +84,7 @@ impl Backstage {
     }
 
     /// Lets ticks read the catalog, page by page.
-    fn tick(&self, node: &Node, route: &Route, now: UnixMillis) {
+    pub(super) fn tick(&self, node: &Node, route: &Route, now: UnixMillis) {
         while let Some(call) = node.tick(route, now) {
             node.answer(now, Some(&self.reply(&call)));
         }

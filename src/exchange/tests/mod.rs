@@ -3,6 +3,7 @@
 mod catalog;
 mod engine;
 mod floods;
+mod groups;
 mod leaving;
 mod providers;
 mod rotation;
