@@ -87,7 +87,8 @@ pub struct Worker {
     /// The engines that quotas are counted in for a cluster.
     pub engines: Engines,
     issuers: Commons<IssuerId, Issuer>,
-    asking: Commons<String, Seats>,
+    /// By issuer, for as long as somebody asks.
+    asking: RefCell<Vec<(String, Rc<Seats>)>>,
     /// The last day on which this worker warned of an issuer's keys.
     warned: RefCell<BTreeMap<IssuerId, u64>>,
 }
@@ -105,7 +106,14 @@ impl Worker {
 
     /// The requests that wait for an issuer's userinfo.
     pub(crate) fn asking(&self, issuer: &Issuer) -> Rc<Seats> {
-        self.asking.get(issuer.issuer.clone(), Rc::default)
+        let mut asking = self.asking.borrow_mut();
+        asking.retain(|(_, seats)| Rc::strong_count(seats) > 1);
+        if let Some((_, seats)) = asking.iter().find(|(name, _)| *name == issuer.issuer) {
+            return seats.clone();
+        }
+        let seats = Rc::<Seats>::default();
+        asking.push((issuer.issuer.clone(), seats.clone()));
+        seats
     }
 
     /// Whether this worker has not yet warned of an issuer on a day.

@@ -10,13 +10,6 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-#[derive(Serialize)]
-struct Written<'a, T> {
-    format: u32,
-    #[serde(flatten)]
-    record: &'a T,
-}
-
 #[derive(Deserialize)]
 struct Format {
     #[serde(default = "first")]
@@ -27,9 +20,12 @@ fn first() -> u32 {
     1
 }
 
-/// Writes a record. `None` is for what has no JSON, which no record is.
+/// Writes a record, which is an object with members. `None` for anything else.
 pub(super) fn write<T: Serialize>(format: u32, record: &T) -> Option<Vec<u8>> {
-    serde_json::to_vec(&Written { format, record }).ok()
+    let record = serde_json::to_vec(record).ok()?;
+    let mut text = format!("{{\"format\":{format},\"").into_bytes();
+    text.extend_from_slice(record.strip_prefix(b"{\"")?);
+    Some(text)
 }
 
 /// Reads a record of this format or the one before it.
