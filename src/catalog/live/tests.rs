@@ -360,7 +360,7 @@ fn a_head_that_cannot_be_read_is_replaced_by_the_next_reading() {
         ("another envelope", newer),
         ("no JSON", seal(&key, b"[")),
         ("another type", sealed(json!({"sections": 7}))),
-        ("a newer format", sealed(json!({"format": 99, "leased_until": at(1000).0}))),
+        ("a newer format", seal(&key, b"{\"format\":99,\"leased_until\":18446744073709551615}")),
     ];
     for (what, bytes) in cases {
         let (store, one, other) = (FaultyStore::default(), live(), live());
