@@ -157,8 +157,8 @@ impl AwaitingCatalog {
         (State::AwaitingCatalog(Box::new(self)), Effect::Dispatch(call))
     }
 
-    /// The request is gone.
-    pub(super) fn leave(self, cx: &Context<'_>) {
+    /// The client is gone.
+    pub(super) fn abandoned(self, cx: &Context<'_>) {
         self.pass.leave(cx.store, cx.now);
     }
 

@@ -4,11 +4,11 @@ use super::admit::pass;
 use super::report::{Report, early_context};
 use super::{Context, Effect, RequestContext, Route, State, Step, deny};
 use crate::catalog::Index;
-use crate::config::{EngineFault, Mode, Quotas, StoreFault, Synchronise};
+use crate::config::{EngineFault, Mode, Quotas, StoreFault};
 use crate::denial::Denial;
 use crate::http::Reply;
 use crate::ownership::Callee;
-use crate::quota::engine::{Answered, Asking, Bill, EngineError, EngineState};
+use crate::quota::engine::{Answered, Ask, Begun, Bill, Claims, EngineError, EngineState};
 use crate::quota::{self, Charge, Subjects, Tiers};
 use crate::tags::Value;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ pub(super) struct AwaitingQuota {
     charging: Charging,
     engine: Rc<EngineState>,
     bill: Bill,
-    asking: Asking,
+    ask: Ask,
 }
 
 impl Charging {
@@ -69,14 +69,10 @@ impl Charging {
             Ok(bill) => bill,
             Err(fault) => return self.judge(quotas, Charge::StoreFailed(fault), cx),
         };
-        if engine.engine().synchronise == Synchronise::Periodic
-            && let Some(charge) = engine.charge_known(&bill, cx.store, cx.now)
-        {
-            return self.judge(quotas, charge, cx);
-        }
-        match engine.ask(&bill, cx.now) {
-            Some(asking) => AwaitingQuota { charging: self, engine, bill, asking }.ask(),
-            None => self.alone(quotas, &engine, &bill, EngineError::Open, cx),
+        match engine.begin(&bill, cx.store, cx.now) {
+            Begun::Charged(charge) => self.judge(quotas, charge, cx),
+            Begun::Ask(ask) => AwaitingQuota { charging: self, engine, bill, ask }.ask(cx),
+            Begun::Unasked => self.alone(quotas, &engine, &bill, (EngineError::Open, Claims::default()), cx),
         }
     }
 
@@ -86,18 +82,25 @@ impl Charging {
         quotas: &Quotas,
         engine: &EngineState,
         bill: &Bill,
-        error: EngineError,
+        (error, claims): (EngineError, Claims),
         cx: &RequestContext<'_>,
     ) -> Step {
         cx.worker.telemetry.engine_call(cx.metrics, error.name());
         self.report.note_engine(engine.engine().on_error.name());
+        let withdraw = || engine.withdraw(bill, &claims, cx.store, cx.now);
         match engine.engine().on_error {
             EngineFault::Local => {
-                let charge = engine.charge_alone(bill, cx.store, cx.now);
+                let charge = engine.charge_alone(bill, &claims, cx.store, cx.now);
                 self.judge(quotas, charge, cx)
             }
-            EngineFault::Deny => deny(self.report, Denial::QuotaEngine(error), cx),
-            EngineFault::Allow => pass(&self.callee, self.report, Vec::new(), cx),
+            EngineFault::Deny => {
+                withdraw();
+                deny(self.report, Denial::QuotaEngine(error), cx)
+            }
+            EngineFault::Allow => {
+                withdraw();
+                pass(&self.callee, self.report, Vec::new(), cx)
+            }
         }
     }
 
@@ -131,8 +134,8 @@ impl Charging {
 }
 
 impl AwaitingQuota {
-    fn ask(self) -> Step {
-        let call = self.asking.call(self.engine.engine());
+    fn ask(self, cx: &RequestContext<'_>) -> Step {
+        let call = self.engine.asked(&self.ask, cx.now);
         (State::AwaitingQuota(Box::new(self)), Effect::Dispatch(call))
     }
 
@@ -141,27 +144,26 @@ impl AwaitingQuota {
     }
 
     pub(super) fn answered(self, cx: &RequestContext<'_>, reply: Option<&Reply>) -> Step {
-        let Self { charging, engine, bill, asking } = self;
+        let Self { charging, engine, bill, ask } = self;
         let route = charging.route.clone();
         let Some(quotas) = &route.config.quotas else {
             return pass(&charging.callee, charging.report, Vec::new(), cx);
         };
-        let tally = match asking.answered(reply) {
-            Answered::Ask(asking) => return Self { charging, engine, bill, asking }.ask(),
-            Answered::Done(tally) => tally,
-        };
-        match engine.told(&bill, tally, cx.now) {
-            Ok(told) => {
+        match engine.answered(&bill, ask, cx.store, cx.now, reply) {
+            Answered::Ask(ask) => Self { charging, engine, bill, ask }.ask(cx),
+            Answered::Charged(charge) => {
                 cx.worker.telemetry.engine_call(cx.metrics, "answered");
-                if engine.engine().synchronise == Synchronise::Periodic {
-                    engine.adopt(&bill, &told, cx.store, cx.now);
-                }
-                charging.judge(quotas, told.charge, cx)
+                charging.judge(quotas, charge, cx)
             }
-            Err(error) => {
+            Answered::Failed(error, claims) => {
                 log::warn!("quota engine {}: {error}", engine.engine().endpoint.upstream);
-                charging.alone(quotas, &engine, &bill, error, cx)
+                charging.alone(quotas, &engine, &bill, (error, claims), cx)
             }
         }
+    }
+
+    /// The client is gone.
+    pub(super) fn abandoned(&self, cx: &Context<'_>) {
+        self.engine.abandon(&self.bill, &self.ask, cx.store, cx.now);
     }
 }

@@ -76,8 +76,8 @@ impl AwaitingKeys {
         early_context(&self.route, self.request.callee.as_deref())
     }
 
-    /// The request is gone.
-    pub(super) fn leave(self, cx: &Context<'_>) {
+    /// The client is gone.
+    pub(super) fn abandoned(self, cx: &Context<'_>) {
         self.fetch.leave(cx.store, cx.now);
     }
 

@@ -164,6 +164,31 @@ pub fn refuse_misconfigured(
     (Exchange { state, facts: Snapshot::default() }, effect)
 }
 
+/// An answer has come to a request that the gateway did not ask about. It does not reach the client, unless the route only
+/// records.
+pub fn refuse_unasked(
+    route: Option<&Rc<Route>>,
+    context: &Context<'_>,
+    headers: &dyn RequestHeaders,
+) -> (Exchange, Effect) {
+    let facts = Snapshot::default();
+    let cx = RequestContext { context, headers, facts: &facts };
+    let request = Request { callee: route.and_then(|route| route.callee.clone()), ..Request::bare(&cx) };
+    let mut report = match route {
+        Some(route) => Report::new(route, request),
+        None => Report::without_route(request),
+    };
+    let (state, effect) = if report.is_enforced() {
+        deny(report, Denial::NotAsked, &cx)
+    } else {
+        report.note_shadow(Denial::NotAsked);
+        let (report, audit) = report.allowed(&cx);
+        let admitted = Admitted { report, response_headers: Vec::new(), has_context: false };
+        (State::Admitted(admitted), Effect::Forward(Forward { edits: Vec::new(), audit }))
+    };
+    (Exchange { state, facts }, effect)
+}
+
 impl Exchange {
     /// The answer to the call of [`Effect::Dispatch`] has come, or none will (`None`).
     pub fn answered(
@@ -230,9 +255,10 @@ impl Exchange {
     /// The request is gone, and nobody says how it ended. What it did for others is left to them.
     pub fn gone(self, cx: &Context<'_>) {
         match self.state {
-            State::AwaitingCatalog(awaiting) => awaiting.leave(cx),
-            State::AwaitingKeys(awaiting) => awaiting.leave(cx),
-            State::AwaitingUserinfo(_) | State::AwaitingQuota(_) | State::Admitted(_) | State::Denied(_) => {}
+            State::AwaitingCatalog(awaiting) => awaiting.abandoned(cx),
+            State::AwaitingKeys(awaiting) => awaiting.abandoned(cx),
+            State::AwaitingQuota(awaiting) => awaiting.abandoned(cx),
+            State::AwaitingUserinfo(_) | State::Admitted(_) | State::Denied(_) => {}
         }
     }
 }

@@ -230,6 +230,11 @@ impl Report {
         }
     }
 
+    /// Whether denials are carried out.
+    pub(super) fn is_enforced(&self) -> bool {
+        self.mode() == "enforce"
+    }
+
     /// A route whose configuration was refused denies: it enforces.
     fn mode(&self) -> &'static str {
         match self.route.as_ref().map(|route| route.config.policy.mode) {

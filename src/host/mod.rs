@@ -9,7 +9,7 @@ mod memory;
 pub use facts::{HostFacts, Snapshot};
 #[cfg(test)]
 pub(crate) use faulty::{BrokenStore, FaultyStore};
-pub use headers::{Editing, Lines, RequestHeaders, joined};
+pub use headers::{Editing, KONG_LISTS, Lines, RequestHeaders, joined};
 pub use memory::MemoryStore;
 
 use std::time::Duration;

@@ -117,10 +117,15 @@ impl Node {
 
     /// The call that a tick makes, if it makes one. It goes by the token 1.
     fn tick(&self, route: &Route, now: UnixMillis) -> Option<Call> {
+        self.tick_as(route, now, 1)
+    }
+
+    /// The same, by another token.
+    fn tick_as(&self, route: &Route, now: UnixMillis, token: u32) -> Option<Call> {
         let mut sent = None;
         tick(&self.background, route, &self.cx(now), &mut |call| {
             assert!(sent.replace(call.clone()).is_none(), "one call a tick");
-            Some(1)
+            Some(token)
         });
         sent
     }
