@@ -153,6 +153,8 @@ impl Background {
         if is_survey {
             self.surveyed.set(cx.now);
             rotation::check(&route.config.zones.keys, cx);
+        } else if !cx.worker.keyring.has_left() && !cx.worker.catalogs.has_left() {
+            return;
         }
         for set in cx.worker.keyring.in_use() {
             if is_survey {

@@ -50,6 +50,11 @@ impl Keyring {
     pub fn in_use(&self) -> Vec<Rc<RemoteKeySet>> {
         self.sets.in_use()
     }
+
+    /// Whether a fetch of one of them was begun for a request that is gone.
+    pub fn has_left(&self) -> bool {
+        self.sets.has(RemoteKeySet::is_left)
+    }
 }
 
 /// One key set of one provider.

@@ -60,21 +60,18 @@ impl shared_record::Record for Record {
 
     /// A record with an older set than this worker's, or with none, as one that was begun anew after an eviction, leaves this worker
     /// its own.
-    fn adopt(self, before: &Self, now: UnixMillis) -> Option<Self> {
-        let is_older = self.fetched < before.fetched && before.fetched <= now.0;
-        if is_older || self.jwks == before.jwks {
-            let Self { jwks, keys, jwks_uri, discovered, .. } = before.clone();
-            return Some(if is_older {
-                Self { fetched: before.fetched, jwks, keys, jwks_uri, discovered, ..self }
-            } else {
-                Self { keys, ..self }
-            });
+    fn adopt(mut self, before: &Self, now: UnixMillis) -> Option<Self> {
+        if self.fetched < before.fetched && before.fetched <= now.0 {
+            (self.fetched, self.discovered) = (before.fetched, before.discovered);
+            self.jwks.clone_from(&before.jwks);
+            self.keys.clone_from(&before.keys);
+            self.jwks_uri.clone_from(&before.jwks_uri);
+        } else if self.jwks == before.jwks {
+            self.keys.clone_from(&before.keys);
+        } else if let Some(text) = &self.jwks {
+            self.keys = Some(Rc::new(KeySet::parse(text.as_bytes()).ok()?));
         }
-        let keys = match &self.jwks {
-            Some(text) => Some(Rc::new(KeySet::parse(text.as_bytes()).ok()?)),
-            None => None,
-        };
-        Some(Self { keys, ..self })
+        Some(self)
     }
 }
 

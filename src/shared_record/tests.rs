@@ -286,6 +286,38 @@ proptest! {
     }
 
     #[test]
+    fn no_two_workers_lead_at_a_time(steps in proptest::collection::vec((0..3_usize, 0..5_u8, 0..2500_u64), 1..80)) {
+        let (store, workers) = (MemoryStore::default(), [worker(), worker(), worker()]);
+        let (mut leases, mut now) = ([const { None::<(Lease, UnixMillis)> }; 3], at(0));
+        for (index, step, millis) in steps {
+            now = now.after(Duration::from_millis(millis));
+            let worker = &workers[index];
+            match (step, leases[index].take()) {
+                (0, None) => {
+                    if let Some(lease) = won(worker, &store, now) {
+                        prop_assert!(!leases.iter().flatten().any(|(_, until)| *until > now));
+                        leases[index] = Some((lease, now.after(SPAN)));
+                    }
+                }
+                (1, Some((lease, _))) => {
+                    let is_kept = worker.renew(&store, now, &lease, SPAN);
+                    leases[index] = is_kept.then(|| (lease, now.after(SPAN)));
+                }
+                (2, Some((lease, _))) => {
+                    // It ends the lease, whoever has it.
+                    worker.settle(&store, now, Some(lease), &mut |record| record.count += 1);
+                    leases.iter_mut().flatten().for_each(|(_, until)| *until = now);
+                }
+                (3, Some((lease, _))) => drop(lease),
+                (_, lease) => {
+                    worker.look(&store, now);
+                    leases[index] = lease;
+                }
+            }
+        }
+    }
+
+    #[test]
     fn records_of_one_checksum_keep_their_counts(steps in proptest::collection::vec((0..2_usize, 0..2_usize, 0..8_u8), 1..60)) {
         let store = FaultyStore::default();
         store.collide("zone/one", "zone/two");

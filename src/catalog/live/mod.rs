@@ -48,6 +48,11 @@ impl Catalogs {
     pub fn in_use(&self) -> Vec<Rc<LiveCatalog>> {
         self.0.in_use()
     }
+
+    /// Whether a reading of one of them was begun for a request that is gone, or cannot wait.
+    pub fn has_left(&self) -> bool {
+        self.0.has(LiveCatalog::is_left)
+    }
 }
 
 /// A catalog that a Backstage serves.
