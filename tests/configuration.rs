@@ -213,8 +213,20 @@ fn label_patterns_read_back_every_label_of_a_metric_name() {
     let metadata = metadata();
     let patterns = metadata.pointer("/metrics/label_patterns").and_then(Value::as_array).unwrap();
     let labels: Vec<_> = patterns.iter().map(|pattern| pattern.get("label").and_then(Value::as_str).unwrap()).collect();
-    let order =
-        ["entity", "owner", "group", "decision", "reason", "class", "policy", "issuer", "result", "kind", "backstage"];
+    let order = [
+        "entity",
+        "owner",
+        "group",
+        "decision",
+        "reason",
+        "class",
+        "policy",
+        "issuer",
+        "result",
+        "kind",
+        "backstage",
+        "le",
+    ];
     // Kong searches each pattern from where the last one ended, so their order is that of the labels in a name.
     assert_eq!(labels, order);
     for (pattern, label) in patterns.iter().zip(order) {

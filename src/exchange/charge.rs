@@ -35,21 +35,39 @@ impl Charging {
     pub(super) fn begin(self, cx: &RequestContext<'_>) -> Step {
         let route = self.route.clone();
         let Some(quotas) = &route.config.quotas else {
-            return pass(&self.callee, self.report, Vec::new(), cx);
+            return pass(Some(&self.callee), self.report, Vec::new(), cx);
         };
         match route.engine.clone() {
+            // In shadow mode nobody waits for the engine.
+            _ if route.is_shadow() => self.rehearse(quotas, cx),
             None => {
-                let charge = self.charge(quotas, cx);
+                let charge = self.charge(quotas, &route.config.zones.quota, cx);
                 self.judge(quotas, charge, cx)
             }
             Some(engine) => self.share(quotas, engine, cx),
         }
     }
 
-    fn charge(&self, quotas: &Quotas, cx: &Context<'_>) -> Charge {
+    /// Charges the node's records under `place`: the zone, or a part of it.
+    fn charge(&self, quotas: &Quotas, place: &str, cx: &Context<'_>) -> Charge {
         let zone = &self.route.config.zones.quota;
         let secret = || cx.worker.key_secrets.get(cx.store, zone, cx.now);
-        quota::charge(cx.store, quotas, zone, &self.subjects(), self.report.method(), cx.now, secret)
+        quota::charge(cx.store, quotas, place, &self.subjects(), self.report.method(), cx.now, secret)
+    }
+
+    /// Shadow mode: charges records of its own, which no route that enforces looks at, to tell what would have had no room.
+    fn rehearse(mut self, quotas: &Quotas, cx: &RequestContext<'_>) -> Step {
+        let place = format!("{}/shadow", self.route.config.zones.quota);
+        match self.charge(quotas, &place, cx) {
+            Charge::Charged(states) => self.report.charged(quotas, states, cx),
+            Charge::Exhausted(states) => {
+                self.report.exhausted(states.clone(), cx);
+                let denial = Denial::QuotaExhausted { states, x_ratelimit: quotas.x_ratelimit_headers };
+                self.report.note_shadow(denial);
+            }
+            Charge::StoreFailed(fault) => cx.worker.telemetry.store_fault(cx.metrics, fault),
+        }
+        pass(Some(&self.callee), self.report, Vec::new(), cx)
     }
 
     fn subjects(&self) -> Subjects<'_> {
@@ -99,7 +117,7 @@ impl Charging {
             }
             EngineFault::Allow => {
                 withdraw();
-                pass(&self.callee, self.report, Vec::new(), cx)
+                pass(Some(&self.callee), self.report, Vec::new(), cx)
             }
         }
     }
@@ -129,7 +147,7 @@ impl Charging {
                 }
             }
         };
-        pass(&self.callee, self.report, fields, cx)
+        pass(Some(&self.callee), self.report, fields, cx)
     }
 }
 
@@ -147,7 +165,7 @@ impl AwaitingQuota {
         let Self { charging, engine, bill, ask } = self;
         let route = charging.route.clone();
         let Some(quotas) = &route.config.quotas else {
-            return pass(&charging.callee, charging.report, Vec::new(), cx);
+            return pass(Some(&charging.callee), charging.report, Vec::new(), cx);
         };
         match engine.answered(&bill, ask, cx.store, cx.now, reply) {
             Answered::Ask(ask) => Self { charging, engine, bill, ask }.ask(cx),

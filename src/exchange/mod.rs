@@ -147,9 +147,6 @@ fn arrive(route: &Rc<Route>, cx: &RequestContext<'_>) -> Step {
         Ok(request) => request,
         Err((request, fault)) => return deny(Report::new(route, request), Denial::Headers(fault), cx),
     };
-    if route.config.credentials.pass_cors_preflight && request.is_preflight(cx.headers) {
-        return admit::preflight(route, Request { callee: route.callee.clone(), ..request }, cx);
-    }
     aim::aim(route, request, cx)
 }
 
@@ -174,18 +171,11 @@ pub fn refuse_unasked(
     let facts = Snapshot::default();
     let cx = RequestContext { context, headers, facts: &facts };
     let request = Request { callee: route.and_then(|route| route.callee.clone()), ..Request::bare(&cx) };
-    let mut report = match route {
+    let report = match route {
         Some(route) => Report::new(route, request),
         None => Report::without_route(request),
     };
-    let (state, effect) = if report.is_enforced() {
-        deny(report, Denial::NotAsked, &cx)
-    } else {
-        report.note_shadow(Denial::NotAsked);
-        let (report, audit) = report.allowed(&cx);
-        let admitted = Admitted { report, response_headers: Vec::new(), has_context: false };
-        (State::Admitted(admitted), Effect::Forward(Forward { edits: Vec::new(), audit }))
-    };
+    let (state, effect) = deny(report, Denial::NotAsked, &cx);
     (Exchange { state, facts }, effect)
 }
 
@@ -263,7 +253,11 @@ impl Exchange {
     }
 }
 
+/// Denies a request. In shadow mode it passes all the same, but for what the upstream must not get in any mode.
 fn deny(report: Report, denial: Denial, cx: &RequestContext<'_>) -> Step {
+    if report.is_shadow() && !matches!(denial, Denial::Headers(_)) {
+        return admit::pass_denied(report, denial, cx);
+    }
     let (report, answer, audit) = report.denied(denial, cx);
     let answer = Answer { status: answer.status, headers: answer.headers, body: answer.body, audit };
     (State::Denied(report), Effect::Answer(answer))

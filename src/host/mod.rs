@@ -106,8 +106,6 @@ pub enum MetricKind {
     Counter,
     /// The last value.
     Gauge,
-    /// A distribution.
-    Histogram,
 }
 
 /// A node's metrics. Labels are part of a name.
@@ -116,6 +114,6 @@ pub trait Metrics {
     fn define(&self, kind: MetricKind, name: &str) -> Option<MetricId>;
     /// Adds to a counter.
     fn add(&self, id: MetricId, by: u64);
-    /// Sets a gauge, or adds an observation to a histogram.
+    /// Sets a gauge.
     fn record(&self, id: MetricId, value: u64);
 }

@@ -20,6 +20,7 @@ use crate::seats::Seats;
 use crate::shared_record::{Lead, Lease, SharedRecord};
 use fetch::News;
 use shared::Record;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ impl Keyring {
         self.sets.in_use()
     }
 
-    /// Whether a fetch of one of them was begun for a request that is gone.
+    /// Whether a fetch of one of them was begun for a request that is gone, or wished for.
     pub fn has_left(&self) -> bool {
         self.sets.has(RemoteKeySet::is_left)
     }
@@ -63,6 +64,8 @@ pub struct RemoteKeySet {
     issuer: String,
     shared: SharedRecord<Record>,
     in_flight: Rc<Seats>,
+    /// Whether a request that could not wait had an unknown key.
+    is_wished: Cell<bool>,
 }
 
 /// Why a fetch is wanted.
@@ -89,7 +92,8 @@ impl RemoteKeySet {
     fn new(zone: &str, issuer: &str, remote: RemoteKeys) -> Self {
         let Endpoint { scheme, authority, path, .. } = remote.source.endpoint();
         let key = format!("{zone}/jwks:{issuer} {scheme}://{authority}{path}");
-        Self { remote, issuer: issuer.to_owned(), shared: SharedRecord::new(key), in_flight: Rc::default() }
+        let (in_flight, is_wished) = Default::default();
+        Self { remote, issuer: issuer.to_owned(), shared: SharedRecord::new(key), in_flight, is_wished }
     }
 
     /// Where it is fetched.
@@ -172,22 +176,29 @@ impl RemoteKeySet {
         if !self.is_refresh_due(store, now, period) {
             return None;
         }
-        match self.lead(store, now, Want::Refresh) {
+        let want = if self.is_wished.take() { Want::UnknownKey } else { Want::Refresh };
+        match self.lead(store, now, want) {
             Lead::Won(lease) | Lead::Alone(lease) => Some(Fetch::new(self.clone(), now, Some(lease))),
             Lead::Taken => None,
         }
     }
 
-    /// Whether a fetch was begun for a request that is gone, so that the next tick should see to it.
+    /// Whether a fetch was begun for a request that is gone, or wished for, so that the next tick should see to it.
     pub fn is_left(&self) -> bool {
-        self.shared.is_left()
+        self.shared.is_left() || self.is_wished.get()
     }
 
     /// Whether it is to be fetched ahead of age.
     pub fn is_refresh_due(&self, store: &dyn SharedData, now: UnixMillis, period: Duration) -> bool {
         self.shared.look(store, now);
         // What becomes due before the next survey is done at this one, or short-lived sets would outlive their age.
-        self.is_due(now.after(period)) && self.rest(now, Want::Refresh).is_zero()
+        let by_age = self.is_due(now.after(period)) && self.rest(now, Want::Refresh).is_zero();
+        by_age || (self.is_wished.get() && self.rest(now, Want::UnknownKey).is_zero())
+    }
+
+    /// Asks the next tick to fetch it for a key that it does not have, for a request that does not wait.
+    pub fn wish(&self) {
+        self.is_wished.set(true);
     }
 
     fn is_due(&self, now: UnixMillis) -> bool {

@@ -157,7 +157,7 @@ impl EngineState {
     /// Notes that a bill's records are in use. False where this worker does not keep all of them in step.
     fn note(&self, bill: &Bill, has_debt: bool, now: UnixMillis) -> bool {
         let mut in_use = self.in_use.borrow_mut();
-        bill.lines.iter().fold(true, |all, line| in_use.note(line, has_debt, now) && all)
+        bill.lines.iter().filter(|line| !in_use.note(line, has_debt, now)).count() == 0
     }
 }
 
