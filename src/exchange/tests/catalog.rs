@@ -5,18 +5,18 @@ use crate::http::Call;
 use std::time::Duration;
 
 /// A Backstage with one page of everything.
-struct Backstage {
-    groups: Vec<Value>,
+pub(super) struct Backstage {
+    pub(super) groups: Vec<Value>,
     entities: Vec<Value>,
 }
 
-fn entity(kind: &str, name: &str, annotations: Value, relations: &[(&str, &str)]) -> Value {
+pub(super) fn entity(kind: &str, name: &str, annotations: Value, relations: &[(&str, &str)]) -> Value {
     let relations: Vec<_> = relations.iter().map(|(kind, to)| json!({"type": kind, "targetRef": to})).collect();
     let metadata = json!({"name": name, "annotations": annotations});
     json!({"kind": kind, "metadata": metadata, "spec": {"lifecycle": "production"}, "relations": relations})
 }
 
-fn backstage() -> Backstage {
+pub(super) fn backstage() -> Backstage {
     Backstage {
         groups: vec![
             entity(
@@ -59,7 +59,7 @@ fn backstage() -> Backstage {
 }
 
 impl Backstage {
-    fn reply(&self, call: &Call) -> Reply {
+    pub(super) fn reply(&self, call: &Call) -> Reply {
         let items = if call.to.path.contains("group&") || call.to.path.ends_with("filter=kind%3Dgroup") {
             &self.groups
         } else {
@@ -70,7 +70,12 @@ impl Backstage {
     }
 
     /// Lets a request read the catalog, where it is the first.
-    fn serve(&self, mut step: (Exchange, Effect), cx: &Context<'_>, sent: &dyn RequestHeaders) -> (Exchange, Effect) {
+    pub(super) fn serve(
+        &self,
+        mut step: (Exchange, Effect),
+        cx: &Context<'_>,
+        sent: &dyn RequestHeaders,
+    ) -> (Exchange, Effect) {
         while let Effect::Dispatch(call) = &step.1 {
             let reply = self.reply(call);
             step = step.0.answered(cx, sent, Some(&reply));
@@ -79,7 +84,7 @@ impl Backstage {
     }
 
     /// Lets ticks read the catalog, page by page.
-    fn tick(&self, node: &Node, route: &Route, now: UnixMillis) {
+    pub(super) fn tick(&self, node: &Node, route: &Route, now: UnixMillis) {
         while let Some(call) = node.tick(route, now) {
             node.answer(now, Some(&self.reply(&call)));
         }
@@ -92,7 +97,7 @@ fn behind(service: Option<&str>, tags: &[&str]) -> Snapshot {
     Snapshot { service: service.map(str::to_owned), tags, ..Snapshot::default() }
 }
 
-fn config(more: Value) -> Value {
+pub(super) fn config(more: Value) -> Value {
     let mut config = json!({
         "catalog": {"url": "http://backstage.example", "token": "t", "max_stale_seconds": 600},
         "issuers": super::config()["issuers"]
@@ -106,7 +111,7 @@ fn config(more: Value) -> Value {
     config
 }
 
-fn groups(groups: &[&str]) -> String {
+pub(super) fn groups(groups: &[&str]) -> String {
     token(json!({"groups": groups, "exp": NOW.seconds() + 3600}))
 }
 

@@ -3,6 +3,8 @@
 mod catalog;
 mod engine;
 mod floods;
+mod groups;
+mod leaving;
 mod providers;
 mod rotation;
 mod userinfo;

@@ -4,8 +4,8 @@ use super::support::{KEYS, PROFILES, TICK_MS, count, module, token};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use test_harness::{
-    Clock, Dispatch, FilterModule, Node, Outcome, Profile, Reply, RequestHead, UpstreamReply, UpstreamRequest, Worker,
-    Zone, drive,
+    Clock, Dispatch, FilterModule, Node, Outcome, Profile, Reply, RequestHead, Step, UpstreamReply, UpstreamRequest,
+    Worker, Zone, drive,
 };
 
 const MIB: usize = 1 << 20;
@@ -109,6 +109,42 @@ fn tick(node: &Node, worker: &mut Worker, backstage: &Backstage) -> (usize, u64)
         worker.dispatch_reply(call.token, Ok(backstage.answer(call))).unwrap();
         assert!(worker.take_dispatches().is_empty(), "an answer makes no call");
         most = most.max(worker.background_report().fuel_used - before);
+    }
+}
+
+#[test]
+#[ignore = "needs the release wasm; make test runs it"]
+fn clients_that_come_and_go_do_not_keep_a_cold_node_without_a_catalog() {
+    let filter = module();
+    for profile in PROFILES {
+        let (node, backstage) = (node(profile), Backstage { apis: 30, groups: 10, page: 7, shift: 0 });
+        let mut worker = start(&node, &filter, &config(json!({"entity": "api:default/service-api-2"})));
+        let (mut waiting, mut statuses) = (None, Vec::new());
+        for _ in 0..40 {
+            node.advance(TICK_MS / 2);
+            if let Some(id) = waiting.take() {
+                worker.abort(id).unwrap();
+            }
+            match worker.begin("payments", request("team-2")).unwrap() {
+                (id, Step::Dispatch(_)) => waiting = Some(id),
+                (id, Step::LocalResponse(head)) => {
+                    statuses.push(head.status);
+                    worker.finish(id, head.status).unwrap();
+                }
+                (id, step) => {
+                    assert!(matches!(step, Step::Forward(_)), "{profile:?}: {step:?}");
+                    statuses.push(200);
+                    worker.response(id, 200, Vec::new()).unwrap();
+                    worker.finish(id, 200).unwrap();
+                }
+            }
+            for call in worker.run_due_ticks(node.now_ms()).unwrap() {
+                worker.dispatch_reply(call.token, Ok(backstage.answer(&call))).unwrap();
+            }
+        }
+        assert_eq!(statuses.len(), 39, "{profile:?}: one request reads, then ticks do");
+        assert_eq!(statuses.last(), Some(&200), "{profile:?}: {statuses:?}");
+        assert_eq!(worker.died_of(), None, "{profile:?}");
     }
 }
 
