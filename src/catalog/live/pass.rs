@@ -119,7 +119,7 @@ pub struct Summary {
 impl Pass {
     pub(super) fn new(catalog: Rc<LiveCatalog>, id: u64, begun: UnixMillis, patience: Option<Duration>) -> Box<Self> {
         let source = catalog.source();
-        let builder = Builder::new(source.system_consumers, &source.group_annotations);
+        let builder = Builder::new(source.consumers, source.system_consumers, &source.group_annotations);
         Box::new(Self { catalog, id, begun, patience, builder, query: Query::Groups, cursor: None, pages: 0 })
     }
 
@@ -168,7 +168,8 @@ impl Pass {
 
     fn finished(self, store: &dyn SharedData, now: UnixMillis) -> Progress {
         let Self { catalog, begun, builder, pages, .. } = self;
-        let Built { index, entities, groups, faults } = builder.finish();
+        let before = catalog.in_force(store, now);
+        let Built { index, entities, groups, faults } = builder.finish(before.as_deref());
         let doubt = catalog.doubt(&index, entities);
         if let Some(doubt) = doubt {
             catalog.settle_failure(store, now, doubt);

@@ -5,6 +5,7 @@ mod engine;
 mod floods;
 mod providers;
 mod rotation;
+mod trust;
 mod userinfo;
 
 use super::*;
