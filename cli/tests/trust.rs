@@ -203,7 +203,8 @@ fn check_tells_claims_and_who_decides_about_them() {
     };
     let tagged = format!("  tags: [backstage-entity:api:payments]\n{}", chain(""));
     let both = [format!("evil.yaml:5: error: {claim}"), format!("good.yaml:5: error: {claim}")];
-    let unnamed = "kong.yml:6: error: names no entity, and the catalog does not say which one is behind service \"pay\"";
+    let unnamed =
+        "kong.yml:6: error: names no entity, and the catalog does not say which one is behind service \"pay\"";
     for (rest, expected) in [
         (kong(&chain("")), vec![both[0].as_str(), both[1].as_str(), unnamed]),
         (kong(&chain("entity: 'api:default/payments', ")), vec![void]),

@@ -18,6 +18,8 @@ use std::fmt;
 const MAX_VALUE: usize = 512;
 /// Longest lifecycle that is told.
 const MAX_LIFECYCLE: usize = 63;
+/// Most claimants of a service that its line names, and that a fault does.
+const MAX_CLAIMANTS: usize = 20;
 /// What does not fit on a line stands for itself no more, so that nothing that matters is made of it.
 const UNREADABLE: &str = "\u{fffd}";
 
@@ -127,7 +129,11 @@ impl fmt::Display for Fault {
 }
 
 fn list(entities: &[EntityRef]) -> String {
-    entities.iter().map(EntityRef::as_str).collect::<Vec<_>>().join(" and ")
+    let named = entities.iter().take(MAX_CLAIMANTS).map(EntityRef::as_str).collect::<Vec<_>>().join(" and ");
+    match entities.len().saturating_sub(MAX_CLAIMANTS) {
+        0 => named,
+        others => format!("{named} and {others} others"),
+    }
 }
 
 impl Builder {
@@ -207,24 +213,9 @@ impl Builder {
     /// Makes the index. `before` is the one that it takes the place of: an entity that holds a service by it keeps that for as
     /// long as it claims it.
     pub fn finish(self, before: Option<&Index>) -> Built {
-        // The first faults are told one by one: those that others can bring about go before those of an entity with itself.
-        let mut faults = Vec::new();
+        let (services, claims) = services(&self.entities, before);
         let mut lines = entity_lines(&self.entities, &self.consumers());
-        for (service, claims) in claims(&self.entities, before) {
-            let key = format!("${service}");
-            match claims {
-                Claims::Held { holder, newcomers } => {
-                    lines.push(line(&key, &[holder.as_str(), &words(&newcomers)]));
-                    if !newcomers.is_empty() {
-                        faults.push(Fault::Newcomers { service: service.to_owned(), holder, newcomers });
-                    }
-                }
-                Claims::Contested(claimants) => {
-                    lines.push(line(&key, &[&words(&claimants)]));
-                    faults.push(Fault::Contested(service.to_owned(), claimants));
-                }
-            }
-        }
+        lines.extend(services);
         let entities = section(lines);
 
         let tier = |group: &Group| group.tier.clone().unwrap_or_default();
@@ -233,13 +224,10 @@ impl Builder {
             .iter()
             .map(|(name, group)| line(name.as_str(), &[&words(&group.parents), &tier(group)]))
             .collect();
-        for (id, holders) in ids(&self.groups) {
-            lines.push(line(id, &[&words(&holders)]));
-            if holders.len() > 1 {
-                faults.push(Fault::GroupId(id.trim_start_matches('@').into(), holders));
-            }
-        }
-        faults.extend(self.faults);
+        let (ids, twice) = ids(&self.groups);
+        lines.extend(ids);
+        // The first faults are told one by one: those that others can bring about go before those of an entity with itself.
+        let faults = claims.into_values().chain(twice.into_values()).chain(self.faults).collect();
         Built {
             index: Index { entities, groups: section(lines) },
             entities: self.entities.len(),
@@ -293,37 +281,61 @@ fn entity_lines(entities: &Entities<Draft>, consumers: &Entities<Vec<EntityRef>>
     entities.iter().map(line).collect()
 }
 
-/// Whose each service is.
-fn claims<'a>(entities: &'a Entities<Draft>, before: Option<&Index>) -> BTreeMap<&'a str, Claims> {
-    let mut claimants: BTreeMap<&str, Vec<Claimant<'_>>> = BTreeMap::new();
+/// The lines of services, and what is wrong with the claims to them, by service.
+fn services(entities: &Entities<Draft>, before: Option<&Index>) -> (Vec<String>, BTreeMap<String, Fault>) {
+    let mut claimants: HashMap<&str, Vec<Claimant<'_>>, RandomState> = HashMap::default();
     for (entity, draft) in entities {
         for service in &draft.services {
             claimants.entry(service).or_default().push(Claimant { entity, provides: &draft.provides });
         }
     }
-    let settled = |(service, claimants): (&'a str, Vec<Claimant<'_>>)| {
+    let mut faults = BTreeMap::new();
+    let line = |(service, claimants): (&str, Vec<Claimant<'_>>)| {
+        let key = format!("${service}");
+        // Nearly all have one, and who had a service before is dear to look up.
+        if let [only] = claimants.as_slice() {
+            return line(&key, &[only.entity.as_str()]);
+        }
         let held_by = match before.map(|before| before.service(service)) {
             Some(Service::Entity(holder)) => Some(holder),
             Some(Service::Ambiguous | Service::Unknown) | None => None,
         };
-        (service, settle(&claimants, held_by.as_ref()))
+        match settle(&claimants, held_by.as_ref()) {
+            Claims::Held { holder, newcomers } if newcomers.is_empty() => line(&key, &[holder.as_str()]),
+            Claims::Held { holder, newcomers } => {
+                let line = line(&key, &[holder.as_str(), &first_words(&newcomers)]);
+                faults.insert(key, Fault::Newcomers { service: service.to_owned(), holder, newcomers });
+                line
+            }
+            Claims::Contested(claimants) => {
+                let line = line(&key, &[&first_words(&claimants)]);
+                faults.insert(key, Fault::Contested(service.to_owned(), claimants));
+                line
+            }
+        }
     };
-    claimants.into_iter().map(settled).collect()
+    (claimants.into_iter().map(line).collect(), faults)
 }
 
-/// The groups that have each identity.
-fn ids(groups: &Entities<Group>) -> BTreeMap<&str, Vec<EntityRef>> {
-    let mut ids: BTreeMap<&str, Vec<EntityRef>> = BTreeMap::new();
+/// The lines of identities of groups, and those that several groups have.
+fn ids(groups: &Entities<Group>) -> (Vec<String>, BTreeMap<String, Fault>) {
+    let mut ids: HashMap<&str, Vec<EntityRef>, RandomState> = HashMap::default();
     for (group, draft) in groups {
         for id in &draft.ids {
             ids.entry(id).or_default().push(group.clone());
         }
     }
-    for holders in ids.values_mut() {
+    let mut faults = BTreeMap::new();
+    let line = |(id, mut holders): (&str, Vec<EntityRef>)| {
         holders.sort_unstable();
         holders.dedup();
-    }
-    ids
+        let line = line(id, &[&words(&holders)]);
+        if holders.len() > 1 {
+            faults.insert(id.to_owned(), Fault::GroupId(id.trim_start_matches('@').into(), holders));
+        }
+        line
+    };
+    (ids.into_iter().map(line).collect(), faults)
 }
 
 /// The entities that an entity has a relation to, those of fitting kinds, each once, in the catalog's order.
@@ -349,6 +361,10 @@ fn related(
 /// Whether a text can stand on a line of the index.
 fn is_line(text: &str) -> bool {
     text.len() <= MAX_VALUE && !text.chars().any(char::is_control)
+}
+
+fn first_words(entities: &[EntityRef]) -> String {
+    words(entities.get(..MAX_CLAIMANTS).unwrap_or(entities))
 }
 
 fn words(entities: &[EntityRef]) -> String {

@@ -4,6 +4,7 @@
 //! says of itself gives it a service that another one claims: what counts is whose claim was there before.
 
 use crate::entity::EntityRef;
+use std::collections::BTreeSet;
 
 /// An entity that claims a service.
 #[derive(Debug, Clone, Copy)]
@@ -32,30 +33,30 @@ pub enum Claims {
 ///
 /// A component that claims the service of an API that it provides itself means that API, and takes nothing away from it.
 pub fn settle(claimants: &[Claimant<'_>], held_by: Option<&EntityRef>) -> Claims {
-    let mut rivals: Vec<&EntityRef> =
-        claimants.iter().filter(|one| meant(one, claimants).is_none()).map(|one| one.entity).collect();
-    rivals.sort_unstable();
-    rivals.dedup();
-    let heir = held_by.map(|held_by| {
-        let holder = claimants.iter().find(|one| one.entity == held_by);
-        holder.and_then(|holder| meant(holder, claimants)).unwrap_or(held_by)
-    });
-    let holder = match rivals.as_slice() {
-        [only] => Some(*only),
-        several => heir.filter(|heir| several.contains(heir)),
+    let apis: BTreeSet<_> = claimants.iter().map(|one| one.entity).filter(|entity| entity.kind() == "api").collect();
+    let mut rivals = BTreeSet::new();
+    let mut heir = None;
+    for claimant in claimants {
+        let meant = meant(claimant, &apis).unwrap_or(claimant.entity);
+        if Some(claimant.entity) == held_by {
+            heir = Some(meant);
+        }
+        rivals.insert(meant);
+    }
+    let holder = match heir {
+        Some(heir) => Some(heir),
+        None => rivals.first().copied().filter(|_| rivals.len() == 1),
     };
-    let Some(holder) = holder.cloned() else { return Claims::Contested(rivals.into_iter().cloned().collect()) };
-    rivals.retain(|rival| **rival != holder);
-    Claims::Held { holder, newcomers: rivals.into_iter().cloned().collect() }
+    let Some(holder) = holder else { return Claims::Contested(rivals.into_iter().cloned().collect()) };
+    let newcomers = rivals.into_iter().filter(|rival| *rival != holder).cloned().collect();
+    Claims::Held { holder: holder.clone(), newcomers }
 }
 
-/// The API that a component means by its claim: the one among the claimants that it provides, if that is exactly one.
-fn meant<'a>(component: &Claimant<'_>, claimants: &[Claimant<'a>]) -> Option<&'a EntityRef> {
-    if component.entity.kind() != "component" {
-        return None;
-    }
-    let is_provided = |other: &&Claimant<'_>| other.entity.kind() == "api" && component.provides.contains(other.entity);
-    let mut provided = claimants.iter().filter(is_provided).map(|other| other.entity);
+/// The API that a component means by its claim: the one of those that claim the service too that it provides, if that is exactly
+/// one.
+fn meant<'a>(claimant: &Claimant<'a>, apis: &BTreeSet<&'a EntityRef>) -> Option<&'a EntityRef> {
+    let may_mean = claimant.entity.kind() == "component";
+    let mut provided = claimant.provides.iter().filter(|api| may_mean && apis.contains(api));
     let first = provided.next()?;
     provided.all(|other| other == first).then_some(first)
 }
@@ -135,5 +136,22 @@ mod tests {
         for (claims, held_by, expected) in cases {
             assert_eq!(settled(claims, held_by), expected, "{claims:?} {held_by:?}");
         }
+    }
+
+    #[test]
+    fn many_claims_cost_no_more_than_they_are() {
+        // Whoever may register entities may register many: what they cost must not grow with their square.
+        let api = |n: usize| EntityRef::new("api", "default", &format!("a{n}")).unwrap();
+        let component = |n: usize| EntityRef::new("component", "default", &format!("c{n}")).unwrap();
+        let apis: Vec<_> = (0..20_000).map(api).collect();
+        let components: Vec<_> = (0..20_000).map(component).collect();
+        let claimants = apis.iter().chain(&components).enumerate().map(|(n, entity)| {
+            let provides = apis.get(n % 20_000..).unwrap().get(..2).unwrap_or_default();
+            Claimant { entity, provides }
+        });
+        let Claims::Held { newcomers, .. } = settle(&claimants.collect::<Vec<_>>(), apis.last()) else {
+            panic!("held")
+        };
+        assert_eq!(newcomers.len(), 39_999);
     }
 }
