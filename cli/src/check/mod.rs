@@ -10,7 +10,7 @@ use crate::annotations;
 use crate::catalog::{Catalog, CatalogArgs, Link};
 use crate::finding::{File, Finding};
 use crate::out::{self, BOLD, Ending};
-use crate::yaml::Node;
+use crate::yaml::{self, Node};
 use anyhow::bail;
 use backstage_kong::catalog::Fault;
 use claims::Named;
@@ -60,23 +60,16 @@ impl CheckArgs {
         let known = catalog.as_ref().map(|catalog| Known::new(catalog, &self.group_annotations));
         let mut files = Vec::with_capacity(self.files.len());
         for path in &self.files {
-            let file = File::new(&path.to_string_lossy());
-            let documents = file.load(&crate::input::text(path)?);
-            files.push((file, documents));
+            files.push((File::new(&path.to_string_lossy()), crate::input::text(path)?));
         }
-        let documents = files.iter().filter_map(|(_, documents)| documents.as_deref().ok());
-        let named = kong::named(documents.filter_map(|documents| documents.first()));
+        let documents: Vec<_> = files.iter().filter_map(|(file, text)| file.load(text).ok()).collect();
+        let named = kong::named(documents.iter().filter_map(|documents| documents.first()));
         let mut findings = catalog
             .as_ref()
             .zip(known.as_ref())
             .map(|(catalog, known)| of_catalog(catalog, known, &named))
             .unwrap_or_default();
-        for (file, documents) in &files {
-            match documents {
-                Ok(documents) => findings.extend(of_file(file, documents, known.as_ref())),
-                Err(finding) => findings.push(finding.clone()),
-            }
-        }
+        findings.extend(files.iter().flat_map(|(file, text)| of_file(file, text, known.as_ref())));
         findings.sort();
         findings.dedup();
         self.print(&findings)?;
@@ -101,15 +94,24 @@ impl CheckArgs {
 }
 
 /// What is wrong with a file, by what is in it.
-fn of_file(file: &File, documents: &[Node], known: Option<&Known<'_>>) -> Vec<Finding> {
-    match documents {
+fn of_file(file: &File, text: &str, known: Option<&Known<'_>>) -> Vec<Finding> {
+    let documents = match file.load(text) {
+        Ok(documents) => documents,
+        Err(finding) => return vec![finding],
+    };
+    let otherwise = yaml::read_otherwise(text).into_iter();
+    let mut findings: Vec<_> = otherwise
+        .map(|one| Finding::error(file.line(one.line), one.problem).fix("put it in quotes, or write what is meant"))
+        .collect();
+    findings.extend(match documents.as_slice() {
         [document] if document.get("_format_version").is_some() => kong::findings(file, document, known),
         documents if documents.iter().any(is_entity) => {
             vec![Finding::error(file.line(1), "has entities of a catalog").fix("give it with --catalog")]
         }
         [document] => config::findings(file, document, None, known),
         _ => vec![Finding::error(file.line(1), "has several documents, or none; a configuration is one")],
-    }
+    });
+    findings
 }
 
 fn is_entity(document: &Node) -> bool {
