@@ -118,6 +118,10 @@ fn a_catalog_from_files_says_who_owns_what() {
         (&found["verdict"]["reason"], &found["verdict"]["granted_by"]),
         (&json!("consumer"), &json!("group:default/checkout"))
     );
+    assert_eq!(found["callee"]["consumers_by"], "declared");
+    let written = explained(&[&config[..4], &["-r", "POST /payments/1"], &CONSUMER[..], &catalog].concat());
+    assert_eq!((written.0, &written.1["verdict"]["reason"]), (1, &json!("not_allowed")));
+    assert_eq!(written.1["policy"]["rules"][0]["allow"][0]["stands_for"], "owner", "{}", written.1["policy"]);
     let (code, found) = explained(&[&config[..], &CONSUMER].concat());
     assert_eq!((code, &found["verdict"]["reason"]), (1, &json!("catalog_unavailable")));
 }

@@ -12,7 +12,7 @@ mod policy;
 mod quota;
 mod verification;
 
-pub use catalog::{Catalog, CatalogSource, OnStale};
+pub use catalog::{Catalog, CatalogSource, Consumers, OnStale};
 pub use engine::{Breaker, Engine, EngineFault, Synchronise};
 pub use error::{ConfigError, Problem};
 pub use issuer::{
