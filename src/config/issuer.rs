@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+/// What RFC 9864 §2.2 names EdDSA with Ed25519.
+pub const ED25519: &str = "Ed25519";
+
 /// A signature algorithm of RFC 7518 §3.1 or RFC 8037.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Algorithm {
@@ -26,7 +29,7 @@ pub enum Algorithm {
     Es256,
     /// ECDSA on P-384 with SHA-384.
     Es384,
-    /// Ed25519.
+    /// Ed25519: `EdDSA`, or `Ed25519` by its newer name (RFC 9864 §2.2).
     EdDsa,
     /// HMAC with SHA-256.
     Hs256,
@@ -71,8 +74,10 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of an `alg` text, which is case-sensitive (RFC 7515 §4.1.1).
+    /// The algorithm of an `alg` text, which is case-sensitive (RFC 7515 §4.1.1). Ed25519 is the only curve that `EdDSA` stands
+    /// for here, so that its two names are one algorithm.
     pub fn from_name(name: &str) -> Option<Self> {
+        let name = if name == ED25519 { Self::EdDsa.name() } else { name };
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 

@@ -16,7 +16,7 @@ pub use catalog::{Catalog, CatalogSource, OnStale};
 pub use engine::{Breaker, Engine, EngineFault, Synchronise};
 pub use error::{ConfigError, Problem};
 pub use issuer::{
-    Algorithm, Audiences, ClaimName, ClaimNames, FetchSettings, GroupMapping, Issuer, IssuerId, KeySource,
+    Algorithm, Audiences, ClaimName, ClaimNames, ED25519, FetchSettings, GroupMapping, Issuer, IssuerId, KeySource,
     NameTransform, RemoteKeys, RemoteSource, Secret, UserMapping, Userinfo,
 };
 pub use policy::{AgentAccess, Allow, Method, Mode, Policy, PrincipalKind, Rule};

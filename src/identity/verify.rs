@@ -5,27 +5,55 @@ use super::{TokenError, client};
 use crate::config::{Algorithm, Audiences, Issuer, Secret};
 use crate::host::UnixMillis;
 use crate::jose::{Key, KeyId, KeySet, MAX_KID, verify_hmac};
+use crate::json::{Object, is_there, not_null};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use std::rc::Rc;
 
 /// Longest header part, in bytes.
 const MAX_HEADER: usize = 4096;
 
-/// The header. `crit`, `b64` and `enc` change what a token means (RFC 7515 §4.1.11, RFC 7797 §3). All that name keys or
-/// certificates (`jwk`, `jku`, `x5u`, `x5c`) are left unread.
+/// The header. `crit`, `b64` and `enc` change what a token means (RFC 7515 §4.1.11, RFC 7797 §3), so it is asked whether they are
+/// there. All that name keys or certificates (`jwk`, `jku`, `x5u`, `x5c`) are left unread.
 #[derive(Deserialize)]
 struct Header {
     alg: String,
+    #[serde(default, deserialize_with = "not_null")]
     kid: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
     typ: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
     cty: Option<String>,
-    crit: Option<IgnoredAny>,
-    b64: Option<IgnoredAny>,
-    #[serde(rename = "enc")]
-    encryption: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "is_there")]
+    crit: bool,
+    #[serde(default, deserialize_with = "is_there")]
+    b64: bool,
+    #[serde(default, rename = "enc", deserialize_with = "is_there")]
+    encryption: bool,
+}
+
+impl Header {
+    /// Reads it. That the whole is UTF-8 (RFC 7515 §5.2) is looked at first: serde does not look into members that are skipped.
+    fn read(part: &str) -> Result<Self, TokenError> {
+        if part.len() > MAX_HEADER {
+            return Err(TokenError::Malformed("the header or its kid is too long"));
+        }
+        let bytes = decode(part, "the header is not base64url")?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| TokenError::Malformed("the header is not UTF-8"))?;
+        let Object(header) =
+            serde_json::from_str::<Object<Self>>(text).map_err(|_| TokenError::Malformed("the header does not parse"))?;
+        if header.crit || header.b64 || header.encryption {
+            return Err(TokenError::Critical);
+        }
+        if header.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
+            return Err(TokenError::Malformed("the header or its kid is too long"));
+        }
+        if header.cty.as_ref().is_some_and(|content| !content.eq_ignore_ascii_case("json")) {
+            return Err(TokenError::Malformed("its content is said to be something else than JSON"));
+        }
+        Ok(header)
+    }
 }
 
 /// A token whose claims would do, if only its signature holds.
@@ -78,20 +106,7 @@ impl Unverified {
     /// The first check that fails, in order of cost.
     pub fn parse(token: &str, issuers: &[Rc<Issuer>], now: UnixMillis) -> Result<Self, TokenError> {
         let Parts { message, header, payload, signature } = split(token)?;
-        if header.len() > MAX_HEADER {
-            return Err(TokenError::Malformed("the header or its kid is too long"));
-        }
-        let header: Header = serde_json::from_slice(&decode(header, "the header is not base64url")?)
-            .map_err(|_| TokenError::Malformed("the header does not parse"))?;
-        if header.crit.is_some() || header.b64.is_some() || header.encryption.is_some() {
-            return Err(TokenError::Critical);
-        }
-        if header.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
-            return Err(TokenError::Malformed("the header or its kid is too long"));
-        }
-        if header.cty.is_some_and(|content| !content.eq_ignore_ascii_case("json")) {
-            return Err(TokenError::Malformed("its content is said to be something else than JSON"));
-        }
+        let header = Header::read(header)?;
         let signature = decode(signature, "the signature is not base64url")?;
         let claims = Claims::parse(&decode(payload, "the payload is not base64url")?)?;
         let issuer = claims.member("iss").and_then(|iss| issuers.iter().find(|issuer| *iss == issuer.issuer.as_str()));

@@ -4,6 +4,7 @@ use super::key::{Key, KeyId, Material};
 use super::life::Life;
 use crate::config::Algorithm;
 use crate::digest::digest;
+use crate::json::not_null;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rsa::BoxedUint;
@@ -42,7 +43,8 @@ pub(super) struct Jwk {
     usage: Option<String>,
     key_ops: Option<Vec<String>>,
     alg: Option<String>,
-    pub kid: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
+    kid: Option<String>,
     crv: Option<String>,
     x: Option<String>,
     y: Option<String>,

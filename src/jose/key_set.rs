@@ -5,6 +5,7 @@ use super::key::{Key, KeyId};
 use super::life::Life;
 use crate::config::Algorithm;
 use crate::host::UnixMillis;
+use crate::json::Object;
 use serde::Deserialize;
 use serde_json::Value;
 use std::fmt;
@@ -71,15 +72,15 @@ impl KeySet {
         if text.len() > MAX_KEY_SET_BYTES {
             return Err(KeySetError::TooLarge);
         }
-        let raw: RawSet = serde_json::from_slice(text).map_err(|_| KeySetError::Malformed)?;
+        let Object(raw) = serde_json::from_slice::<Object<RawSet>>(text).map_err(|_| KeySetError::Malformed)?;
         if raw.keys.len() > MAX_KEYS {
             return Err(KeySetError::TooMany);
         }
         let mut set = Self::default();
         for (index, jwk) in raw.keys.into_iter().enumerate() {
             let kid = jwk.get("kid").and_then(Value::as_str).map(str::to_owned);
-            let parsed = serde_json::from_value::<Jwk>(jwk).map_err(|_| SkipReason::Malformed).and_then(Jwk::key);
-            match parsed {
+            let parsed = serde_json::from_value::<Object<Jwk>>(jwk).map_err(|_| SkipReason::Malformed);
+            match parsed.and_then(|Object(jwk)| jwk.key()) {
                 Ok(key) => set.keys.push(key),
                 Err(reason) => set.skipped.push(SkippedKey { index, kid, reason }),
             }
@@ -155,6 +156,11 @@ mod tests {
         key
     }
 
+    /// The members of a key, in the order in which they are read.
+    fn as_array(key: &Value) -> Value {
+        ["kty", "use", "key_ops", "alg", "kid", "crv", "x", "y", "n", "e"].iter().map(|name| key[*name].clone()).collect()
+    }
+
     fn set(keys: &[Value]) -> KeySet {
         KeySet::parse(json!({"keys": keys}).to_string().as_bytes()).unwrap()
     }
@@ -164,6 +170,9 @@ mod tests {
         let cases = [
             (json!(7), SkipReason::Malformed),
             (json!({}), SkipReason::Malformed),
+            (as_array(&es256()), SkipReason::Malformed),
+            (json!([es256()]), SkipReason::Malformed),
+            (with("kid", Value::Null), SkipReason::Malformed),
             (json!({"kty": "oct", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}), SkipReason::Type),
             (with("kty", json!("OKP")), SkipReason::Type),
             (with("crv", json!("P-521")), SkipReason::Type),
@@ -189,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_is_no_set_is_refused_and_an_empty_set_is_one() {
-        for text in ["", "<html>", "[]", "{}", "{\"keys\":{}}", "null"] {
+        for text in ["", "<html>", "[]", "{}", "{\"keys\":{}}", "null", "[[]]", "[{\"keys\":[]}]"] {
             assert_eq!(KeySet::parse(text.as_bytes()).err(), Some(KeySetError::Malformed), "{text}");
         }
         assert_eq!(KeySet::parse(&vec![b' '; MAX_KEY_SET_BYTES + 1]).err(), Some(KeySetError::TooLarge));

@@ -158,6 +158,13 @@ fn what_is_no_plain_compact_jwt_is_refused() {
         json!({"payload": parts[1], "signatures": []}).to_string(),
         header("[]"),
         header("{}"),
+        header(r#"["ES256","es256"]"#),
+        header(r#"["ES256","es256","JWT",null,null,null,null]"#),
+        header(r#"[{"alg":"ES256","kid":"es256"}]"#),
+        header(r#"{"alg":"ES256","kid":null}"#),
+        header(r#"{"alg":"ES256","kid":"es256","typ":null}"#),
+        header(r#"{"alg":"ES256","kid":"es256","cty":null}"#),
+        header(r#"{"alg":null,"kid":"es256"}"#),
         header(r#"{"alg":"ES256","alg":"ES256","kid":"es256"}"#),
         header(r#"{"alg":["ES256"],"kid":"es256"}"#),
         header(&json!({"alg": "ES256", "kid": "k".repeat(257)}).to_string()),
@@ -172,7 +179,19 @@ fn what_is_no_plain_compact_jwt_is_refused() {
     for token in malformed {
         assert!(matches!(outcome(&token, &issuers), Err(TokenError::Malformed(_))), "{token}");
     }
+    for bytes in [
+        b"{\"alg\":\"ES256\",\"kid\":\"es256\",\"x\":\"\xff\"}".as_slice(),
+        b"{\"alg\":\"ES256\",\"kid\":\"es256\",\"\xc0\xaf\":1}",
+        b"{\"alg\":\"ES256\",\"kid\":\"es256\",\"x\":{\"y\":[\"\xed\xa0\x80\"]}}",
+    ] {
+        let token = signed("ES256", bytes, payload.as_bytes());
+        assert!(matches!(outcome(&token, &issuers), Err(TokenError::Malformed(_))), "{bytes:?} is not UTF-8");
+    }
     for text in [
+        r#"{"alg":"ES256","crit":null}"#,
+        r#"{"alg":"ES256","b64":null}"#,
+        r#"{"alg":"ES256","enc":null}"#,
+        r#"{"alg":"ES256","crit":[]}"#,
         r#"{"alg":"ES256","crit":["exp"]}"#,
         r#"{"alg":"ES256","b64":false,"crit":["b64"]}"#,
         r#"{"alg":"ES256","b64":true}"#,
@@ -180,6 +199,30 @@ fn what_is_no_plain_compact_jwt_is_refused() {
     ] {
         assert_eq!(outcome(&header(text), &issuers), Err(TokenError::Critical), "{text}");
     }
+}
+
+#[test]
+fn ed25519_has_two_names_and_both_are_one_algorithm() {
+    let header = |alg: &str| json!({"alg": alg, "kid": "eddsa"}).to_string();
+    let token = |alg: &str| signed("EdDSA", header(alg), claims().to_string());
+    let mut keys: Value = serde_json::from_str(testing::jwks()).unwrap();
+    for key_alg in [json!("EdDSA"), json!("Ed25519"), Value::Null] {
+        match &key_alg {
+            Value::Null => drop(keys["keys"][2].as_object_mut().unwrap().remove("alg")),
+            alg => keys["keys"][2]["alg"] = alg.clone(),
+        }
+        for allowed in ["EdDSA", "Ed25519"] {
+            let issuers = issuers(&json!({"jwks": keys, "algorithms": [allowed]}));
+            for alg in ["EdDSA", "Ed25519"] {
+                assert_eq!(outcome(&token(alg), &issuers), Ok(()), "{alg} where {allowed} may, by a key of {key_alg}");
+            }
+            for alg in ["ed25519", "Ed448", "EDDSA"] {
+                assert_eq!(outcome(&token(alg), &issuers), Err(TokenError::AlgorithmNotAllowed), "{alg}");
+            }
+        }
+    }
+    let others = issuers(&json!({"algorithms": ["ES256"]}));
+    assert_eq!(outcome(&token("Ed25519"), &others), Err(TokenError::AlgorithmNotAllowed));
 }
 
 #[test]
