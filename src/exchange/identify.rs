@@ -9,7 +9,7 @@ use crate::denial::Denial;
 use crate::host::UnixMillis;
 use crate::http::Reply;
 use crate::identity::{Keys, TokenError, Unverified, Verified, find_credential};
-use crate::jose::KeySet;
+use crate::jose::{Cost, KeySet};
 use crate::keyring::{Fetch, RemoteKeySet, Want};
 use crate::ownership;
 use crate::tags::Value;
@@ -166,19 +166,19 @@ fn unavailable(set: &RemoteKeySet, retry_after: Duration, cx: &Context<'_>) -> D
 
 /// A token has held. Its groups may have to be asked for; then its caller is remembered until the token ends.
 fn welcome(route: &Rc<Route>, request: Request, token: String, verified: Verified, cx: &RequestContext<'_>) -> Step {
-    let (expires, key) = (verified.expires, verified.key);
+    let (expires, key, spent) = (verified.expires, verified.key, verified.spent);
     let issuer = verified.issuer.clone();
     let principal = match ownership::principal(verified, request.catalog.as_deref()) {
         Ok(principal) => principal,
         Err(error) => {
-            let denial = verification::in_vain(route, error, cx);
+            let denial = verification::in_vain(route, error, spent, cx);
             return deny(Report::new(route, request), denial, cx);
         }
     };
     let needs_catalog = issuer.groups.needs_catalog();
     let groups_by = if needs_catalog { GroupsBy::Catalog(groups_version(&request)) } else { GroupsBy::Token };
     let known = Known { principal, key, groups_by };
-    let newcomer = Newcomer { route: route.clone(), request, token, issuer: issuer.clone(), known, expires };
+    let newcomer = Newcomer { route: route.clone(), request, token, issuer: issuer.clone(), known, expires, spent };
     match AwaitingUserinfo::needed(&issuer, &newcomer.known) {
         Some(userinfo) => AwaitingUserinfo::ask(userinfo, newcomer),
         None => newcomer.remember(cx),
@@ -194,6 +194,8 @@ pub(super) struct Newcomer {
     pub known: Known,
     /// Until when it is remembered.
     pub expires: UnixMillis,
+    /// What looking at its signature cost.
+    pub spent: Cost,
 }
 
 impl Newcomer {

@@ -48,7 +48,7 @@ impl AwaitingUserinfo {
         match told {
             Told::Groups(groups) => newcomer.known.principal.groups = groups,
             Told::Refused => {
-                let denial = verification::in_vain(&newcomer.route, TokenError::RefusedByIssuer, cx);
+                let denial = verification::in_vain(&newcomer.route, TokenError::RefusedByIssuer, newcomer.spent, cx);
                 return deny(Report::new(&newcomer.route, newcomer.request), denial, cx);
             }
             Told::Nothing => {

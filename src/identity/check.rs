@@ -115,8 +115,8 @@ mod tests {
 
     fn check(token: &str, config: &Config) -> Option<Check> {
         let KeySource::Inline(keys) = &config.issuers[0].keys else { panic!("the keys are inline") };
-        let verified =
-            Unverified::parse(token, &config.issuers, NOW).and_then(|it| it.attempt(Keys::Set(keys), NOW)?.verify());
+        let verified = Unverified::parse(token, &config.issuers, NOW)
+            .and_then(|it| it.attempt(Keys::Set(keys), NOW)?.verify().map_err(|it| it.error));
         verified.err().map(|error| error.check())
     }
 

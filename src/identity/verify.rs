@@ -4,7 +4,7 @@ use super::claims::{Claims, Names};
 use super::{TokenError, client};
 use crate::config::{Algorithm, Audiences, Issuer, Secret};
 use crate::host::UnixMillis;
-use crate::jose::{Key, KeyId, KeySet, MAX_KID, verify_hmac};
+use crate::jose::{Cost, Key, KeyId, KeySet, MAX_KID, verify_hmac};
 use crate::json::{Object, is_there, not_null};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -77,6 +77,17 @@ pub struct Verified {
     pub expires: UnixMillis,
     /// The key that signed it; a digest of nothing for a shared secret, which does not go away.
     pub key: KeyId,
+    /// What it cost to find that key.
+    pub spent: Cost,
+}
+
+/// A token that does not hold.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotHeld {
+    /// What does not.
+    pub error: TokenError,
+    /// What it cost to find out.
+    pub spent: Cost,
 }
 
 /// What a signature is verified with.
@@ -137,44 +148,46 @@ impl Unverified {
                 Candidates::Secrets(secrets.iter().filter(named).filter(|secret| secret.life.is_on(now)).collect())
             }
         };
-        let attempt = Attempt { token: self, candidates };
-        if attempt.signatures() == 0 { Err(TokenError::NoKey) } else { Ok(attempt) }
+        let is_empty = match &candidates {
+            Candidates::Keys(keys) => keys.is_empty(),
+            Candidates::Secrets(secrets) => secrets.is_empty(),
+        };
+        if is_empty { Err(TokenError::NoKey) } else { Ok(Attempt { token: self, candidates }) }
     }
 }
 
 impl Attempt<'_> {
-    /// How many signatures have to be looked at to know that the token does not hold.
-    pub fn signatures(&self) -> u32 {
-        let count = match &self.candidates {
-            Candidates::Keys(keys) => keys.len(),
-            Candidates::Secrets(secrets) => secrets.len(),
-        };
-        u32::try_from(count).unwrap_or(u32::MAX)
-    }
-
     /// Verifies the signature, then the scopes: that a scope is missing is for holders of a valid token to know.
     ///
     /// # Errors
     /// What does not hold.
-    pub fn verify(&self) -> Result<Verified, TokenError> {
+    pub fn verify(&self) -> Result<Verified, NotHeld> {
         let Unverified { issuer, algorithm, claims, expires, message, signature, .. } = self.token;
         let message = message.as_bytes();
-        let (key, life) = match &self.candidates {
+        let mut spent = Cost::default();
+        let signer = match &self.candidates {
             Candidates::Keys(keys) => {
-                let key = keys.iter().find(|key| key.verify(*algorithm, message, signature));
-                key.map(|key| (key.id(), key.life()))
+                let mut holds = |key: &Key| {
+                    spent += key.cost();
+                    key.verify(*algorithm, message, signature)
+                };
+                keys.iter().find(|key| holds(key)).map(|key| (key.id(), key.life()))
             }
             Candidates::Secrets(secrets) => {
-                let holds = |secret: &&&Secret| verify_hmac(*algorithm, &secret.bytes, message, signature);
-                secrets.iter().find(holds).map(|secret| (KeyId([0; 16]), secret.life))
+                let mut holds = |secret: &Secret| {
+                    spent += Cost::HMAC;
+                    verify_hmac(*algorithm, &secret.bytes, message, signature)
+                };
+                secrets.iter().find(|secret| holds(secret)).map(|secret| (KeyId([0; 16]), secret.life))
             }
-        }
-        .ok_or(TokenError::BadSignature)?;
+        };
+        let not_held = |error| NotHeld { error, spent };
+        let (key, life) = signer.ok_or_else(|| not_held(TokenError::BadSignature))?;
         let expires = life.not_after.map_or(*expires, |end| end.min(*expires));
         if let Some(missing) = issuer.required_scopes.iter().find(|scope| !claims.has_scope(scope)) {
-            return Err(TokenError::MissingScope(missing.clone()));
+            return Err(not_held(TokenError::MissingScope(missing.clone())));
         }
-        Ok(Verified { issuer: issuer.clone(), claims: claims.clone(), expires, key })
+        Ok(Verified { issuer: issuer.clone(), claims: claims.clone(), expires, key, spent })
     }
 }
 

@@ -1,5 +1,6 @@
 //! JWK sets (RFC 7517 §5).
 
+use super::cost::Cost;
 use super::jwk::{Jwk, SkipReason};
 use super::key::{Key, KeyId};
 use super::life::Life;
@@ -14,8 +15,6 @@ use std::fmt;
 pub const MAX_KEY_SET_BYTES: usize = 256 * 1024;
 /// Most keys that are read of a set.
 const MAX_KEYS: usize = 100;
-/// Most keys that a token is tried with, where several have its `kid` or it has none.
-const MAX_CANDIDATES: usize = 4;
 
 /// The usable keys of a set.
 #[derive(Debug, Clone, Default)]
@@ -121,7 +120,7 @@ impl KeySet {
     }
 
     /// The keys that a token with this `kid` and algorithm may have been signed with. A key without a `kid` may be any; one
-    /// that has ended is none.
+    /// that has ended is none. There are as many as [`Cost::MAX`] allows: five on P-384, twenty on P-256, more of other types.
     pub fn candidates<'a>(
         &'a self,
         kid: Option<&'a str>,
@@ -136,7 +135,10 @@ impl KeySet {
             .iter()
             .filter(named)
             .filter(move |key| key.fits(algorithm) && key.life.is_on(now))
-            .take(MAX_CANDIDATES)
+            .scan(Cost::default(), |cost, key| {
+                *cost += key.cost();
+                (*cost <= Cost::MAX).then_some(key)
+            })
     }
 }
 
@@ -145,6 +147,9 @@ mod tests {
     use super::super::testing;
     use super::*;
     use serde_json::json;
+
+    /// The published weak modulus of 2048 bits (see `roca`).
+    const WEAK: &str = "nc10IOQgwnCmgGDri1qnRXqfZkj4b6_tJ3XMH3muli8eY_G55RxV-epv3HMy6bAFjJ_y6x_ImFUCnPaq_iHmif6zisn_sS8c43G7XQ6armQWGrznS0JEv2jx7bRBH3VqCXyJKcFHQCReo1X4My0ao2u1DH3LRQXajeAuTlPTj43wYJfadSTfDfk9tI6sjMSvLToWJX6ysq3Ka6Rk5ZdPqSVQ0xsbq_Fh52ktALhuPdiG7KtKv74aj4zCY_9K9VzbRfQkmlGTkl9emD12LwtoAJQ-sCZ7CPQu0xHOH1yG6svIzk08t6L-4e9WQUI6HPQRTl7PUANKYKQSUjr55vSqEQ";
 
     fn es256() -> Value {
         serde_json::from_str::<Value>(testing::jwks()).unwrap()["keys"][0].clone()
@@ -188,6 +193,7 @@ mod tests {
             (with("kid", json!("k".repeat(300))), SkipReason::Malformed),
             (json!({"kty": "RSA", "e": "AQAB", "n": "AQ"}), SkipReason::Invalid),
             (json!({"kty": "RSA", "e": "AQAB", "n": "_".repeat(1368)}), SkipReason::Invalid),
+            (json!({"kty": "RSA", "e": "AQAB", "n": WEAK}), SkipReason::Weak),
         ];
         for (bad, reason) in cases {
             let set = set(&[bad.clone(), es256()]);
@@ -210,11 +216,19 @@ mod tests {
     }
 
     #[test]
-    fn candidates_are_bounded_even_if_many_keys_share_a_kid() {
-        let set = set(&vec![es256(); 20]);
-        assert_eq!(set.candidates(Some("es256"), Algorithm::Es256, UnixMillis(0)).count(), MAX_CANDIDATES);
-        assert_eq!(set.candidates(None, Algorithm::Es256, UnixMillis(0)).count(), MAX_CANDIDATES);
-        assert_eq!(set.candidates(Some("other"), Algorithm::Es256, UnixMillis(0)).count(), 0);
-        assert_eq!(set.candidates(Some("es256"), Algorithm::Rs256, UnixMillis(0)).count(), 0);
+    fn candidates_are_bounded_by_what_they_cost_if_many_keys_share_a_kid() {
+        let all: Value = serde_json::from_str(testing::jwks()).unwrap();
+        let cases = [
+            (0, "es256", Algorithm::Es256, 20),
+            (1, "es384", Algorithm::Es384, 5),
+            (2, "eddsa", Algorithm::EdDsa, 80),
+            (3, "rs256", Algorithm::Rs256, 40),
+        ];
+        for (index, kid, algorithm, most) in cases {
+            let set = set(&vec![all["keys"][index].clone(); 100]);
+            let count = |kid, algorithm| set.candidates(kid, algorithm, UnixMillis(0)).count();
+            assert_eq!((count(Some(kid), algorithm), count(None, algorithm)), (most, most), "{kid}");
+            assert_eq!((count(Some("other"), algorithm), count(Some(kid), Algorithm::Hs256)), (0, 0), "{kid}");
+        }
     }
 }

@@ -39,13 +39,18 @@ fn with(name: &str, value: Value) -> Value {
 }
 
 fn verify(token: &str, issuers: &[Rc<Issuer>]) -> Result<Verified, TokenError> {
+    try_keys(token, issuers)?.map_err(|not_held| not_held.error)
+}
+
+/// What the cheap checks say, and then what looking at the signature came to.
+fn try_keys(token: &str, issuers: &[Rc<Issuer>]) -> Result<Result<Verified, NotHeld>, TokenError> {
     let unverified = Unverified::parse(token, issuers, NOW)?;
     let issuer = unverified.issuer().clone();
-    match &issuer.keys {
+    Ok(match &issuer.keys {
         crate::config::KeySource::Inline(keys) => unverified.attempt(Keys::Set(keys), NOW)?.verify(),
         crate::config::KeySource::Secrets(secrets) => unverified.attempt(Keys::Secrets(secrets), NOW)?.verify(),
         crate::config::KeySource::Remote(_) => panic!("no remote issuers here"),
-    }
+    })
 }
 
 fn outcome(token: &str, issuers: &[Rc<Issuer>]) -> Result<(), TokenError> {
@@ -223,6 +228,33 @@ fn ed25519_has_two_names_and_both_are_one_algorithm() {
     }
     let others = issuers(&json!({"algorithms": ["ES256"]}));
     assert_eq!(outcome(&token("Ed25519"), &others), Err(TokenError::AlgorithmNotAllowed));
+}
+
+#[test]
+fn every_key_of_a_kid_is_tried_and_what_was_tried_is_told() {
+    let own = serde_json::from_str::<Value>(testing::jwks()).unwrap()["keys"][0].clone();
+    let mut other = serde_json::from_str::<Value>(testing::other_jwks()).unwrap()["keys"][0].clone();
+    other["kid"] = json!("es256");
+    let token = testing::token("ES256", &claims());
+    // How many keys stand before the right one, and how many signatures are looked at for a token that holds, for one without a
+    // scope, and for one that nobody signed.
+    for (before, after, tried) in [(0, 0, [1, 1, 1]), (0, 4, [1, 1, 5]), (4, 0, [5, 5, 5]), (19, 1, [20, 20, 20])] {
+        let keys = [vec![other.clone(); before], vec![own.clone()], vec![other.clone(); after]].concat();
+        let spent = |token: &str, scopes: Value| {
+            match try_keys(token, &issuers(&json!({"jwks": {"keys": keys}, "required_scopes": scopes}))).unwrap() {
+                Ok(verified) => (None, verified.spent.thousandths()),
+                Err(not_held) => (Some(not_held.error), not_held.spent.thousandths()),
+            }
+        };
+        let forged = format!("{}.{}", token.rsplit_once('.').unwrap().0, encode([1; 64]));
+        let [held, without_scope, nobodys] = tried.map(|count| count * 1000);
+        assert_eq!(spent(&token, json!([])), (None, held), "{before}");
+        assert_eq!(spent(&token, json!(["a"])), (Some(TokenError::MissingScope("a".into())), without_scope), "{before}");
+        assert_eq!(spent(&forged, json!([])), (Some(TokenError::BadSignature), nobodys), "{before}");
+    }
+    let beyond = [vec![other; 20], vec![own]].concat();
+    let found = outcome(&token, &issuers(&json!({"jwks": {"keys": beyond}})));
+    assert_eq!(found, Err(TokenError::BadSignature), "twenty are the most that a token is worth");
 }
 
 #[test]
