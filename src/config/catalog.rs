@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// A catalog and how it is kept; routes with equal settings share one.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CatalogSource {
     /// The base URL of the Backstage backend.
     pub backend: Endpoint,

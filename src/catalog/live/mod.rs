@@ -13,10 +13,9 @@ pub use pass::{Pass, PassResult, Progress, Summary};
 use super::{Index, Section};
 use crate::commons::Commons;
 use crate::config::CatalogSource;
-use crate::digest::digest;
+use crate::digest::digest_of;
 use crate::held::{Held, Write};
 use crate::host::{SharedData, UnixMillis};
-use crate::http::Endpoint;
 use crate::pacing::{doubled, spread};
 use shared::Head;
 use std::cell::{Cell, RefCell};
@@ -85,15 +84,8 @@ pub enum Availability {
 
 impl LiveCatalog {
     fn new(zone: &str, source: CatalogSource) -> Self {
-        let Endpoint { scheme, authority, path, .. } = &source.backend;
-        // What makes one index differ from another of the same Backstage is part of its key: tokens may read different parts.
-        let annotations = source.group_annotations.join(",");
-        let token = u32::from_be_bytes(digest(&[source.authorization.as_deref().unwrap_or_default().as_bytes()]));
-        let key = format!(
-            "{zone}/catalog:{scheme}://{authority}{path} {token:08x} {}{} {annotations}",
-            u8::from(source.system_consumers),
-            u8::from(source.parent_groups),
-        );
+        // Whatever decides what is read, and when, is part of the key: tokens, for one, may read different parts.
+        let key = format!("{zone}/catalog:{} {}", source.backend.authority, digest_of(&source));
         let (state, store_faults) = Default::default();
         Self { source, key, state, store_faults }
     }

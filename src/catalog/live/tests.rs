@@ -356,14 +356,28 @@ fn catalogs_are_told_apart_by_what_is_read_of_them() {
         &known,
         &catalogs.get("zone", &settings(&json!({"max_stale_seconds": 60, "on_stale": "allow"})).source)
     ));
-    for more in [
+    let more = [
         json!({"parent_groups": true}),
+        json!({"system_consumers": true}),
         json!({"group_annotations": ["acme.example/role"]}),
+        json!({"group_annotations": ["acme.example/role", "acme.example/team"]}),
+        json!({"group_annotations": ["acme.example/roleacme.example/team"]}),
         json!({"url": "http://other"}),
-    ] {
-        let other = catalogs.get("zone", &settings(&more).source);
-        assert!(other.key != known.key, "{more}");
+        json!({"url": "https://backstage.example", "upstream": "backstage.example:80"}),
+        json!({"upstream": "internal:7007"}),
+        json!({"token": "u"}),
+        json!({"token": null}),
+        json!({"page_size": 20}),
+        json!({"refresh_seconds": 30}),
+        json!({"timeout_ms": 1000}),
+    ];
+    let mut keys = std::collections::BTreeSet::from([known.key.clone()]);
+    for more in &more {
+        let source = settings(more).source;
+        assert_eq!(catalogs.get("zone", &source).key, Catalogs::default().get("zone", &source).key, "{more}");
+        assert!(keys.insert(catalogs.get("zone", &source).key.clone()), "{more}");
     }
+    assert!(keys.iter().all(|key| key.starts_with("zone/catalog:")), "{keys:?}");
     drop(known);
     assert_eq!(catalogs.in_use().len(), 0);
 }
