@@ -281,6 +281,8 @@ pub enum NameTransform {
     KebabCase,
     /// What follows the last `/`, then as it is.
     LastPathSegment,
+    /// What follows the `/` of a path with no other; nothing of what is no such path. It might be anywhere in the tree.
+    TopLevelPath,
     /// What stands before the last `@`, then as it is.
     EmailLocalPart,
     /// Backstage's Microsoft Graph provider: lower case, every other character `_`.
@@ -294,8 +296,21 @@ impl NameTransform {
             Self::Identity => "identity",
             Self::KebabCase => "kebab-case",
             Self::LastPathSegment => "last-path-segment",
+            Self::TopLevelPath => "top-level-path",
             Self::EmailLocalPart => "email-local-part",
             Self::MsGraph => "msgraph",
+        }
+    }
+
+    /// Two names that differ by more than letter case and become one, where there are such: whoever may give a group the one name in
+    /// the directory has what the catalog grants to the other.
+    pub fn merges(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Identity | Self::TopLevelPath => None,
+            Self::KebabCase => Some(("Payments Team", "payments/team")),
+            Self::LastPathSegment => Some(("/staff/payments", "/contractors/payments")),
+            Self::EmailLocalPart => Some(("payments@acme.example", "payments@other.example")),
+            Self::MsGraph => Some(("Payments (EU)", "Payments/EU")),
         }
     }
 }
@@ -320,6 +335,8 @@ pub struct GroupMapping {
     pub transform: Option<NameTransform>,
     /// Namespace of transformed groups.
     pub namespace: String,
+    /// Whether a claim that is one text is several names with spaces between them.
+    pub splits_text: bool,
     /// Entries from which on the provider is known to cut the list in silence, so that it counts as unknown.
     pub limit: Option<usize>,
     /// Whether a claim value that already is a full entity ref is taken as it is, kind and namespace included.

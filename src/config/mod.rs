@@ -19,6 +19,7 @@ pub use issuer::{
     Algorithm, Audiences, ClaimName, ClaimNames, ED25519, FetchSettings, GroupMapping, Issuer, IssuerId, KeySource,
     NameTransform, RemoteKeys, RemoteSource, Secret, UserMapping, Userinfo,
 };
+pub use parse::group_annotation;
 pub use policy::{AgentAccess, Allow, Method, Mode, Policy, PrincipalKind, Rule};
 pub use quota::{Per, QuotaPolicy, Quotas, StoreFault, Window, WindowProblem};
 pub use verification::{Allowance, Verification};

@@ -41,8 +41,8 @@ impl Header {
         }
         let bytes = decode(part, "the header is not base64url")?;
         let text = std::str::from_utf8(&bytes).map_err(|_| TokenError::Malformed("the header is not UTF-8"))?;
-        let Object(header) =
-            serde_json::from_str::<Object<Self>>(text).map_err(|_| TokenError::Malformed("the header does not parse"))?;
+        let Object(header) = serde_json::from_str::<Object<Self>>(text)
+            .map_err(|_| TokenError::Malformed("the header does not parse"))?;
         if header.crit || header.b64 || header.encryption {
             return Err(TokenError::Critical);
         }
@@ -259,13 +259,10 @@ fn check_audience(issuer: &Issuer, claims: &Claims) -> Result<(), TokenError> {
         Audiences::Unchecked => return Ok(()),
         Audiences::AnyOf(wanted) | Audiences::AllOf(wanted) => wanted,
     };
-    let found = match claims.get(name) {
-        None => return Err(TokenError::MissingClaim(name.0.clone())),
-        Some(serde_json::Value::String(audience)) => vec![audience.as_str()],
-        Some(_) => match claims.names(name) {
-            Names::List(found) => found,
-            Names::Absent | Names::Malformed => return Err(TokenError::MalformedClaim(name.0.clone())),
-        },
+    let found = match claims.names(name) {
+        Names::List(found) => found,
+        Names::Absent if claims.get(name).is_none() => return Err(TokenError::MissingClaim(name.0.clone())),
+        Names::Absent | Names::Malformed => return Err(TokenError::MalformedClaim(name.0.clone())),
     };
     let has = |audience: &String| found.contains(&audience.as_str());
     let fits = match audiences {

@@ -131,14 +131,13 @@ impl KeySet {
             (Some(kid), Some(known)) => kid == known,
             _ => true,
         };
-        self.keys
-            .iter()
-            .filter(named)
-            .filter(move |key| key.fits(algorithm) && key.life.is_on(now))
-            .scan(Cost::default(), |cost, key| {
+        self.keys.iter().filter(named).filter(move |key| key.fits(algorithm) && key.life.is_on(now)).scan(
+            Cost::default(),
+            |cost, key| {
                 *cost += key.cost();
                 (*cost <= Cost::MAX).then_some(key)
-            })
+            },
+        )
     }
 }
 
@@ -163,7 +162,10 @@ mod tests {
 
     /// The members of a key, in the order in which they are read.
     fn as_array(key: &Value) -> Value {
-        ["kty", "use", "key_ops", "alg", "kid", "crv", "x", "y", "n", "e"].iter().map(|name| key[*name].clone()).collect()
+        ["kty", "use", "key_ops", "alg", "kid", "crv", "x", "y", "n", "e"]
+            .iter()
+            .map(|name| key[*name].clone())
+            .collect()
     }
 
     fn set(keys: &[Value]) -> KeySet {

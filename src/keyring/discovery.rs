@@ -24,8 +24,7 @@ pub(super) fn read(source: &RemoteSource, issuer: &str, document: &[u8]) -> Resu
     if document.len() > MAX_DOCUMENT_BYTES {
         return Err(FetchResult::Unusable);
     }
-    let Object(metadata) =
-        serde_json::from_slice::<Object<Metadata>>(document).map_err(|_| FetchResult::Unusable)?;
+    let Object(metadata) = serde_json::from_slice::<Object<Metadata>>(document).map_err(|_| FetchResult::Unusable)?;
     if metadata.issuer != issuer {
         return Err(FetchResult::WrongIssuer);
     }

@@ -127,7 +127,8 @@ impl Fetch {
                 set.settle(
                     store,
                     now,
-                    body.ok_or(FetchResult::Failed).and_then(|body| News::read(&set.issuer, body, cache_control, found)),
+                    body.ok_or(FetchResult::Failed)
+                        .and_then(|body| News::read(&set.issuer, body, cache_control, found)),
                 )
             }
         };

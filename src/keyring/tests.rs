@@ -265,7 +265,11 @@ fn sets_are_told_apart_by_everything_that_decides_what_is_fetched() {
     assert_eq!(keys.len(), all.len(), "{keys:?}");
     assert!(keys.iter().all(|key| key.starts_with("zone/jwks:https://idp.example ")), "{keys:?}");
     for (set, remote) in sets.iter().zip(&all) {
-        assert_eq!(Keyring::default().set("zone", "https://idp.example", remote).key, set.key, "another worker finds it");
+        assert_eq!(
+            Keyring::default().set("zone", "https://idp.example", remote).key,
+            set.key,
+            "another worker finds it"
+        );
     }
     // What one route fetches replaces no other's keys.
     let fetch = request(&sets[0], &store, self::at(0), Want::NoKeys).ok().unwrap();

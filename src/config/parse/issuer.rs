@@ -197,6 +197,7 @@ fn groups(raw: raw::Groups, known: Known<'_>, path: &str) -> Parsed<GroupMapping
         transform: raw.transform.as_ref().map(transform),
         namespace: namespace(raw.namespace, &format!("{path}.namespace"))?,
         entity_refs: raw.entity_refs,
+        splits_text: matches!(raw.split, raw::Split::Spaces),
         limit: raw
             .limit
             .map(|limit| in_range(limit, 1, 1000, format!("{path}.limit")))
@@ -227,6 +228,7 @@ fn transform(raw: &raw::Transform) -> NameTransform {
         raw::Transform::Identity => NameTransform::Identity,
         raw::Transform::KebabCase => NameTransform::KebabCase,
         raw::Transform::LastPathSegment => NameTransform::LastPathSegment,
+        raw::Transform::TopLevelPath => NameTransform::TopLevelPath,
         raw::Transform::EmailLocalPart => NameTransform::EmailLocalPart,
         raw::Transform::MsGraph => NameTransform::MsGraph,
     }

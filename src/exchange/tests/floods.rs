@@ -120,7 +120,8 @@ fn a_signature_is_charged_by_what_it_costs() {
         let mut config = config();
         config["issuers"][0]["algorithms"] = every.clone();
         let route = node.route(&config);
-        let payload = json!({"iss": "https://idp.example", "aud": "payments", "sub": "ada", "exp": NOW.seconds() + 300});
+        let payload =
+            json!({"iss": "https://idp.example", "aud": "payments", "sub": "ada", "exp": NOW.seconds() + 300});
         let good = testing::token(algorithm, &payload);
         let forged = format!("{}.{}", good.rsplit_once('.').unwrap().0, testing::encode([1; 64]));
         let failed = (0..100).filter(|_| told(node.send(&route, &from("192.0.2.1", &forged)).1).0 == 401).count();

@@ -240,16 +240,23 @@ fn every_key_of_a_kid_is_tried_and_what_was_tried_is_told() {
     // scope, and for one that nobody signed.
     for (before, after, tried) in [(0, 0, [1, 1, 1]), (0, 4, [1, 1, 5]), (4, 0, [5, 5, 5]), (19, 1, [20, 20, 20])] {
         let keys = [vec![other.clone(); before], vec![own.clone()], vec![other.clone(); after]].concat();
-        let spent = |token: &str, scopes: Value| {
-            match try_keys(token, &issuers(&json!({"jwks": {"keys": keys}, "required_scopes": scopes}))).unwrap() {
-                Ok(verified) => (None, verified.spent.thousandths()),
-                Err(not_held) => (Some(not_held.error), not_held.spent.thousandths()),
-            }
+        let spent = |token: &str, scopes: Value| match try_keys(
+            token,
+            &issuers(&json!({"jwks": {"keys": keys}, "required_scopes": scopes})),
+        )
+        .unwrap()
+        {
+            Ok(verified) => (None, verified.spent.thousandths()),
+            Err(not_held) => (Some(not_held.error), not_held.spent.thousandths()),
         };
         let forged = format!("{}.{}", token.rsplit_once('.').unwrap().0, encode([1; 64]));
         let [held, without_scope, nobodys] = tried.map(|count| count * 1000);
         assert_eq!(spent(&token, json!([])), (None, held), "{before}");
-        assert_eq!(spent(&token, json!(["a"])), (Some(TokenError::MissingScope("a".into())), without_scope), "{before}");
+        assert_eq!(
+            spent(&token, json!(["a"])),
+            (Some(TokenError::MissingScope("a".into())), without_scope),
+            "{before}"
+        );
         assert_eq!(spent(&forged, json!([])), (Some(TokenError::BadSignature), nobodys), "{before}");
     }
     let beyond = [vec![other; 20], vec![own]].concat();
