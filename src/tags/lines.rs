@@ -6,8 +6,15 @@ use crate::host::{Editing, RequestHeaders};
 use crate::identity::has_cookie;
 
 /// The filter's own tags.
-const TAGS: [&str; 5] =
-    ["x-backstage-entity-ref", "x-backstage-owner", "x-backstage-user", "x-backstage-groups", "x-backstage-agent"];
+const TAGS: [&str; 7] = [
+    "x-backstage-entity-ref",
+    "x-backstage-owner",
+    "x-backstage-user",
+    "x-backstage-groups",
+    "x-backstage-groups-incomplete",
+    "x-backstage-client",
+    "x-backstage-agent",
+];
 
 /// What Kong's authentication plugins tell upstreams.
 const CONSUMER_HEADERS: [&str; 6] = [
@@ -142,13 +149,15 @@ mod tests {
 
     #[test]
     fn lines_that_an_upstream_may_read_as_a_protected_name_are_found() {
-        let sent: [(_, &[u8]); 8] = [
+        let sent: [(_, &[u8]); 10] = [
             ("X-Backstage-User", b"1"),
             ("x.backstage.user", b"1"),
             ("x_Backstage-entity.ref", b"1"),
             ("x-consumer-id", b"1"),
             ("x-backstage", b"1"),
             ("accept", b"1"),
+            ("X_Backstage_Client", b"1"),
+            ("x-backstage-groups-incomplete", b"cut"),
             ("x-backstage-user2", b"1"),
             ("x-backstage-user", b"2"),
         ];
@@ -157,15 +166,17 @@ mod tests {
             "x.backstage.user as x-backstage-user",
             "x_Backstage-entity.ref as x-backstage-entity-ref",
             "x-consumer-id as x-consumer-id",
+            "X_Backstage_Client as x-backstage-client",
+            "x-backstage-groups-incomplete as x-backstage-groups-incomplete",
         ];
         assert_eq!(read(Editing::EveryLine, &sent).unwrap(), found);
-        assert_eq!(read(Editing::FirstLine, &sent[..7]).unwrap(), found);
+        assert_eq!(read(Editing::FirstLine, &sent[..9]).unwrap(), found);
         let kept = ClientLines::read(
             &tags(ConsumerHeaders::Keep, true),
             &credentials(None),
             &Sent { editing: Editing::EveryLine, lines: sent.to_vec() },
         );
-        assert_eq!(kept.unwrap().0.len(), 3, "Kong's own plugins may speak");
+        assert_eq!(kept.unwrap().0.len(), 5, "Kong's own plugins may speak");
     }
 
     #[test]
