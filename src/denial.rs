@@ -54,6 +54,8 @@ pub enum Denial {
     QuotaEngine(EngineError),
     /// The route's configuration was refused.
     Configuration,
+    /// The gateway has sent the request on without asking the filter. Kong does where another plugin buffers the answer.
+    NotAsked,
 }
 
 /// What an answer says about the resource.
@@ -108,6 +110,7 @@ impl Denial {
             Self::QuotaStore(_) => "quota_store",
             Self::QuotaEngine(_) => "quota_engine",
             Self::Configuration => "configuration",
+            Self::NotAsked => "filter_not_asked",
         }
     }
 
@@ -120,6 +123,11 @@ impl Denial {
             Self::NoEntity(why) => Some(why.to_string()),
             Self::QuotaStore(fault) => Some(fault.to_string()),
             Self::QuotaEngine(error) => Some(error.to_string()),
+            Self::NotAsked => Some(
+                "the gateway sent the request to the upstream without asking the filter, because another plugin buffers \
+                 the answer; the client does not get it"
+                    .to_owned(),
+            ),
             Self::VerificationsSpent(_)
             | Self::KeysUnavailable { .. }
             | Self::Policy(_)
@@ -206,6 +214,10 @@ impl Denial {
             Self::QuotaStore(_) | Self::QuotaEngine(_) => {
                 unavailable("quota_unavailable", "Quotas cannot be counted right now.")
             }
+            Self::NotAsked => unavailable(
+                self.reason(),
+                "This route cannot be guarded as it is set up; its operator finds the cause in the gateway's log.",
+            ),
             Self::Configuration => unavailable(
                 "configuration",
                 "This route's filter has a configuration error; its operator finds it in the gateway's log.",
@@ -235,6 +247,7 @@ impl Denial {
             Self::QuotaStore(_)
             | Self::QuotaEngine(_)
             | Self::Configuration
+            | Self::NotAsked
             | Self::Policy(
                 PolicyDenial::GroupsUnavailable | PolicyDenial::CatalogStale | PolicyDenial::CatalogUnavailable,
             )
@@ -379,6 +392,7 @@ mod tests {
             (exhausted, 429, "quota_exceeded", None),
             (Denial::QuotaStore(StoreFault::Unavailable), 503, "quota_unavailable", None),
             (Denial::Configuration, 503, "configuration", None),
+            (Denial::NotAsked, 503, "filter_not_asked", None),
             (Denial::Headers(HeaderFault::TooMany), 431, "too_many_headers", None),
             (Denial::Headers(HeaderFault::Repeated("baggage".into())), 400, "header_repeated", None),
         ];

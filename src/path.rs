@@ -1,9 +1,10 @@
 //! Request paths, read in one way only.
 //!
 //! A rule that names paths is only as good as the agreement on what a path *is*. What two servers may read differently is
-//! refused here rather than normalised: encoded slashes, dot segments, path parameters, double encoding (see
+//! refused here rather than normalised: encoded slashes, dot segments, path parameters, double encoding, other letter case (see
 //! `docs/adr/0002`).
 
+use percent_encoding::percent_decode_str;
 use std::fmt;
 
 /// A request path in its one reading: segments without empty ones, unreserved characters decoded, triplets upper-case.
@@ -21,12 +22,19 @@ pub enum PathProblem {
     /// A character that servers treat differently: `;`, `\`, `#`, a control or a non-ASCII byte.
     #[error("has a character that servers read differently")]
     Character,
-    /// `%` without two hex digits, or an encoded slash, backslash, semicolon, percent sign or control.
+    /// `%` without two hex digits, what does not decode to UTF-8, or an encoded slash, backslash, semicolon, question mark, hash,
+    /// percent sign or control.
     #[error("has an encoding that servers read differently")]
     Encoding,
     /// `.` or `..`.
     #[error("has a dot segment")]
     DotSegment,
+    /// A segment that ends in a dot, or begins or ends with an encoded space: some servers cut these off.
+    #[error("has a segment with a dot at its end or a space at either end, which some servers cut off")]
+    Cut,
+    /// A path that a rule names when letter case is ignored, as many routers do, and only then.
+    #[error("is a rule's path in other letter case, which many servers take for the same")]
+    LetterCase,
 }
 
 impl RequestPath {
@@ -44,8 +52,13 @@ impl RequestPath {
             text.push('/');
             let start = text.len();
             decode(segment, &mut text)?;
-            if matches!(text.get(start..), Some("." | "..")) {
-                return Err(PathProblem::DotSegment);
+            match text.get(start..).unwrap_or_default() {
+                "." | ".." => return Err(PathProblem::DotSegment),
+                read if read.ends_with('.') || read.starts_with("%20") || read.ends_with("%20") => {
+                    return Err(PathProblem::Cut);
+                }
+                read if !is_utf8(read) => return Err(PathProblem::Encoding),
+                _ => {}
             }
         }
         Ok(Self { text })
@@ -54,6 +67,11 @@ impl RequestPath {
     fn segments(&self) -> impl Iterator<Item = &str> {
         self.text.split('/').skip(1)
     }
+}
+
+/// Whether a segment's triplets come to UTF-8.
+fn is_utf8(segment: &str) -> bool {
+    !segment.contains('%') || percent_decode_str(segment).decode_utf8().is_ok()
 }
 
 impl fmt::Display for RequestPath {
@@ -85,7 +103,7 @@ fn triplet(digits: [u8; 2]) -> Result<String, PathProblem> {
     let value = std::str::from_utf8(&digits).ok().filter(|_| digits.iter().all(u8::is_ascii_hexdigit));
     let byte = value.and_then(|hex| u8::from_str_radix(hex, 16).ok()).ok_or(PathProblem::Encoding)?;
     match byte {
-        b'/' | b'\\' | b';' | b'%' | 0..=0x1f | 0x7f => Err(PathProblem::Encoding),
+        b'/' | b'\\' | b';' | b'?' | b'#' | b'%' | 0..=0x1f | 0x7f => Err(PathProblem::Encoding),
         b'-' | b'.' | b'_' | b'~' => Ok(char::from(byte).to_string()),
         _ if byte.is_ascii_alphanumeric() => Ok(char::from(byte).to_string()),
         _ => Ok(format!("%{byte:02X}")),
@@ -165,14 +183,34 @@ impl PathPattern {
 
     /// Whether the pattern is about the path.
     pub fn matches(&self, path: &RequestPath) -> bool {
+        self.matches_by(path, |wanted, found| wanted == found)
+    }
+
+    /// Whether it is when letter case is ignored.
+    pub fn matches_in_any_case(&self, path: &RequestPath) -> bool {
+        self.matches_by(path, |wanted, found| wanted.eq_ignore_ascii_case(found) || folded(wanted) == folded(found))
+    }
+
+    fn matches_by(&self, path: &RequestPath, is_same: impl Fn(&str, &str) -> bool) -> bool {
         let mut found = path.segments();
         let all = self.segments.iter().all(|wanted| match (wanted, found.next()) {
             (_, None) => false,
             (Segment::Any, Some(_)) => true,
-            (Segment::Literal(wanted), Some(found)) => wanted == found,
+            (Segment::Literal(wanted), Some(found)) => is_same(wanted, found),
         });
         all && (self.open || found.next().is_none())
     }
+}
+
+/// A segment as servers compare it that ignore letter case by Unicode: four letters beyond ASCII are `i`, `k` and `s` to them.
+fn folded(segment: &str) -> String {
+    let fold = |letter| match letter {
+        '\u{130}' | '\u{131}' => 'i',
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        letter => letter.to_ascii_lowercase(),
+    };
+    percent_decode_str(segment).decode_utf8_lossy().chars().map(fold).collect()
 }
 
 fn literal(part: &str) -> Result<String, PatternProblem> {
@@ -196,8 +234,9 @@ mod tests {
             ("//payments///42", "/payments/42"),
             ("/p%61yments?x=%2F..", "/payments"),
             ("/a%20b/%c3%bc", "/a%20b/%C3%BC"),
+            ("/report.json/.well-known", "/report.json/.well-known"),
             ("/", "/"),
-            ("/v1.2/..x/x..", "/v1.2/..x/x.."),
+            ("/v1.2/..x/x", "/v1.2/..x/x"),
         ];
         for (target, reading) in cases {
             assert_eq!(RequestPath::parse(target.as_bytes()).unwrap().to_string(), reading, "{target}");
@@ -233,6 +272,19 @@ mod tests {
             "/a b",
             "/a\tb",
             "/a%0d%0a",
+            "/a%23b",
+            "/a%3Fb",
+            "/a%3f",
+            "/admin.",
+            "/admin%2e",
+            "/admin..",
+            "/admin%20",
+            "/%20admin",
+            "/admin%20/x",
+            "/%c0%af",
+            "/a%c3",
+            "/a%ff",
+            "/%e2%82%28",
         ];
         for target in cases {
             assert!(RequestPath::parse(target.as_bytes()).is_err(), "{target}");
@@ -262,6 +314,25 @@ mod tests {
         for (pattern, target, matches) in cases {
             let path = RequestPath::parse(target.as_bytes()).unwrap();
             assert_eq!(PathPattern::parse(pattern).unwrap().matches(&path), matches, "{pattern} {target}");
+        }
+    }
+
+    #[test]
+    fn other_letter_case_matches_where_case_is_ignored() {
+        let cases = [
+            ("/admin/**", "/ADMIN/users", true),
+            ("/admin/**", "/%41dmin", true),
+            ("/admin/**", "/adm%C4%B1n", true),
+            ("/kelvin", "/%E2%84%AAelvin", true),
+            ("/secret", "/%C5%BFecret", true),
+            ("/stra%C3%9Fe", "/STRA%C3%9FE", true),
+            ("/{id}/admin", "/Any/Admin", true),
+            ("/admin", "/admin/users", false),
+            ("/admin", "/admins", false),
+        ];
+        for (pattern, target, matches) in cases {
+            let path = RequestPath::parse(target.as_bytes()).unwrap();
+            assert_eq!(PathPattern::parse(pattern).unwrap().matches_in_any_case(&path), matches, "{pattern} {target}");
         }
     }
 

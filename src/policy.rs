@@ -175,7 +175,7 @@ pub fn weigh<'a>(
     let method = request.method;
     let mut path = LazyPath { target: request.target, parsed: None };
     policy.rules.iter().map(move |rule| {
-        let fit = fit(rule, method, &mut path, principal);
+        let fit = fit(policy, rule, method, &mut path, principal);
         let outcome = match fit {
             Fit::Matches => Some(judge(callee, rule, method, principal)),
             Fit::Ambiguous(_) => Some(Outcome::Denied(PolicyDenial::AmbiguousPath)),
@@ -214,7 +214,7 @@ impl LazyPath<'_> {
     }
 }
 
-fn fit(rule: &Rule, method: &str, path: &mut LazyPath<'_>, principal: Option<&Principal>) -> Fit {
+fn fit(policy: &Policy, rule: &Rule, method: &str, path: &mut LazyPath<'_>, principal: Option<&Principal>) -> Fit {
     if !(rule.principals.is_empty() || principal.is_some_and(|p| rule.principals.contains(&p.kind))) {
         return Fit::Principal;
     }
@@ -226,6 +226,10 @@ fn fit(rule: &Rule, method: &str, path: &mut LazyPath<'_>, principal: Option<&Pr
     }
     match path.get() {
         Ok(path) if rule.paths.iter().any(|pattern| pattern.matches(path)) => Fit::Matches,
+        // Many routers ignore letter case: the upstream may take this path for the rule's.
+        Ok(path) if !policy.case_sensitive && rule.paths.iter().any(|pattern| pattern.matches_in_any_case(path)) => {
+            Fit::Ambiguous(PathProblem::LetterCase)
+        }
         Ok(_) => Fit::Path,
         Err(problem) => Fit::Ambiguous(problem),
     }
@@ -348,6 +352,9 @@ mod tests {
         let anyone = Outcome::Allowed { reason: AllowReason::Anyone, granted_by: None };
         let plain = [Fit::Principal, Fit::Method, Fit::Path, Fit::Matches, Fit::Matches];
         assert_eq!(weighed("/x"), (plain.into(), "read".into(), anyone));
+        let (fits, _, outcome) = weighed("/ADMIN/x");
+        assert_eq!(fits[2], Fit::Ambiguous(PathProblem::LetterCase));
+        assert_eq!(outcome, Outcome::Denied(PolicyDenial::AmbiguousPath));
         let (fits, rule, outcome) = weighed("/admin/../x");
         assert_eq!((fits[2], &*rule), (Fit::Ambiguous(PathProblem::DotSegment), "admin"));
         assert_eq!(outcome, Outcome::Denied(PolicyDenial::AmbiguousPath));

@@ -1,7 +1,7 @@
 //! The file's own shape → [`KongYml`]: addresses and references are resolved, filters put in the order they run.
 
 use super::error::Found;
-use super::{FilterUse, Filters, KongYml, KongYmlError, Route, Service, raw};
+use super::{Configuration, FilterUse, Filters, KongYml, KongYmlError, Route, Service, raw, transformer};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -13,13 +13,37 @@ pub(super) struct Build<'a> {
     service_chains: Vec<Attached>,
     routes: Vec<Route>,
     route_chains: Vec<Attached>,
+    /// What is attached to everything.
+    global: Attached,
+    configurations: Vec<Configuration>,
 }
 
-/// Filters attached to one service or route.
+/// What is attached to one service or route.
 #[derive(Default, Clone)]
 struct Attached {
     chain: Vec<FilterUse>,
     plugins: Vec<FilterUse>,
+    /// Of a `request-transformer`.
+    removed_headers: Option<Vec<String>>,
+}
+
+/// A plugin that does something here.
+enum Plugin {
+    Filter(FilterUse),
+    RemovedHeaders(Vec<String>),
+}
+
+impl Attached {
+    fn add(&mut self, plugin: Plugin, path: &str) -> Result<(), KongYmlError> {
+        match plugin {
+            Plugin::Filter(filter) => self.plugins.push(filter),
+            Plugin::RemovedHeaders(_) if self.removed_headers.is_some() => {
+                return Err(KongYmlError::new(format!("{path}.name"), Found::Duplicate(transformer::NAME.to_owned())));
+            }
+            Plugin::RemovedHeaders(names) => self.removed_headers = Some(names),
+        }
+        Ok(())
+    }
 }
 
 impl<'a> Build<'a> {
@@ -31,6 +55,8 @@ impl<'a> Build<'a> {
             service_chains: Vec::new(),
             routes: Vec::new(),
             route_chains: Vec::new(),
+            global: Attached::default(),
+            configurations: Vec::new(),
         }
     }
 
@@ -48,14 +74,18 @@ impl<'a> Build<'a> {
         }
         for (index, chain) in raw.filter_chains.into_iter().enumerate() {
             let path = format!("filter_chains[{index}]");
-            let filters = self.chain(chain.filters, chain.enabled, &path)?;
+            let holder = holder(chain.route.as_ref(), chain.service.as_ref());
+            let filters = self.chain(chain.filters, chain.enabled, &holder, &path)?;
             self.attached(chain.route.as_ref(), chain.service.as_ref(), &path)?.chain.extend(filters);
         }
         for (index, plugin) in raw.plugins.into_iter().enumerate() {
             let path = format!("plugins[{index}]");
             let (route, service) = (plugin.route.clone(), plugin.service.clone());
-            if let Some(filter) = self.plugin(plugin) {
-                self.attached(route.as_ref(), service.as_ref(), &path)?.plugins.push(filter);
+            let holder = holder(route.as_ref(), service.as_ref());
+            match (self.plugin(plugin, &holder, &path)?, &route, &service) {
+                (None, ..) => {}
+                (Some(removed @ Plugin::RemovedHeaders(_)), None, None) => self.global.add(removed, &path)?,
+                (Some(plugin), ..) => self.attached(route.as_ref(), service.as_ref(), &path)?.add(plugin, &path)?,
             }
         }
         Ok(self.finish())
@@ -69,7 +99,7 @@ impl<'a> Build<'a> {
         }
         self.services.push(Service {
             id: uuid_of(&format!("service {name}")),
-            name,
+            name: name.clone(),
             protocol: address.protocol,
             host: address.host,
             port: address.port,
@@ -79,7 +109,7 @@ impl<'a> Build<'a> {
             tags: raw.tags,
         });
         let service = self.services.len() - 1;
-        let attached = self.attachments(raw.filter_chains, raw.plugins, path)?;
+        let attached = self.attachments(raw.filter_chains, raw.plugins, &format!("service {name:?}"), path)?;
         self.service_chains.push(attached);
         for (index, route) in raw.routes.into_iter().enumerate() {
             self.route(route, service, &format!("{path}.routes[{index}]"))?;
@@ -111,7 +141,7 @@ impl<'a> Build<'a> {
         }
         self.routes.push(Route {
             id: uuid_of(&format!("route {name}")),
-            name,
+            name: name.clone(),
             service,
             paths: raw.paths,
             methods: raw.methods,
@@ -121,8 +151,9 @@ impl<'a> Build<'a> {
             regex_priority: raw.regex_priority,
             tags: raw.tags,
             filters: Vec::new(),
+            removed_headers: Vec::new(),
         });
-        let attached = self.attachments(raw.filter_chains, raw.plugins, path)?;
+        let attached = self.attachments(raw.filter_chains, raw.plugins, &format!("route {name:?}"), path)?;
         self.route_chains.push(attached);
         Ok(())
     }
@@ -131,29 +162,40 @@ impl<'a> Build<'a> {
         &mut self,
         chains: Vec<raw::FilterChain>,
         plugins: Vec<raw::Plugin>,
+        holder: &str,
         path: &str,
     ) -> Result<Attached, KongYmlError> {
         let mut attached = Attached::default();
         for (index, chain) in chains.into_iter().enumerate() {
-            attached.chain.extend(self.chain(
-                chain.filters,
-                chain.enabled,
-                &format!("{path}.filter_chains[{index}]"),
-            )?);
+            let path = format!("{path}.filter_chains[{index}]");
+            attached.chain.extend(self.chain(chain.filters, chain.enabled, holder, &path)?);
         }
-        attached.plugins.extend(plugins.into_iter().filter_map(|plugin| self.plugin(plugin)));
+        for (index, plugin) in plugins.into_iter().enumerate() {
+            let path = format!("{path}.plugins[{index}]");
+            if let Some(plugin) = self.plugin(plugin, holder, &path)? {
+                attached.add(plugin, &path)?;
+            }
+        }
         Ok(attached)
     }
 
-    fn chain(&self, filters: Vec<raw::Filter>, enabled: bool, path: &str) -> Result<Vec<FilterUse>, KongYmlError> {
+    fn chain(
+        &mut self,
+        filters: Vec<raw::Filter>,
+        enabled: bool,
+        holder: &str,
+        path: &str,
+    ) -> Result<Vec<FilterUse>, KongYmlError> {
         let mut chain = Vec::new();
         for (index, filter) in filters.into_iter().enumerate() {
+            let path = format!("{path}.filters[{index}]");
             if let Filters::Loaded(names) = self.filters
                 && !names.contains(&filter.name.as_str())
             {
-                let path = format!("{path}.filters[{index}].name");
-                return Err(KongYmlError::new(path, Found::UnknownFilter(filter.name, names.join(", "))));
+                let found = Found::UnknownFilter(filter.name, names.join(", "));
+                return Err(KongYmlError::new(format!("{path}.name"), found));
             }
+            self.configuration(&filter.name, &filter.config, holder, &path);
             if enabled && filter.enabled {
                 chain.push(FilterUse { name: filter.name, config: config_bytes(filter.config) });
             }
@@ -161,12 +203,32 @@ impl<'a> Build<'a> {
         Ok(chain)
     }
 
-    fn plugin(&mut self, plugin: raw::Plugin) -> Option<FilterUse> {
+    /// What a plugin does here; `None` when it is disabled, or does nothing.
+    fn plugin(&mut self, plugin: raw::Plugin, holder: &str, path: &str) -> Result<Option<Plugin>, KongYmlError> {
+        if plugin.name == transformer::NAME {
+            if plugin.consumer.is_some() || plugin.consumer_group.is_some() {
+                self.other_plugins.push(format!("{} of a consumer", plugin.name));
+                return Ok(None);
+            }
+            let names = transformer::removed_headers(&plugin, path, &mut self.other_plugins)?;
+            return Ok(plugin.enabled.then_some(Plugin::RemovedHeaders(names)));
+        }
         if !self.filters.names().contains(&plugin.name.as_str()) {
             self.other_plugins.push(plugin.name);
-            return None;
+            return Ok(None);
         }
-        plugin.enabled.then(|| FilterUse { name: plugin.name, config: config_bytes(plugin.config) })
+        self.configuration(&plugin.name, &plugin.config, holder, path);
+        let filter = FilterUse { name: plugin.name, config: config_bytes(plugin.config) };
+        Ok(plugin.enabled.then_some(Plugin::Filter(filter)))
+    }
+
+    fn configuration(&mut self, filter: &str, value: &Value, holder: &str, path: &str) {
+        self.configurations.push(Configuration {
+            path: format!("{path}.config"),
+            holder: holder.to_owned(),
+            filter: filter.to_owned(),
+            value: value.clone(),
+        });
     }
 
     fn attached(
@@ -206,8 +268,11 @@ impl<'a> Build<'a> {
             route.filters.extend(own.chain);
             route.filters.extend(inherited);
             route.filters.extend(own.plugins.clone());
+            let removed = own.removed_headers.or(service.removed_headers);
+            route.removed_headers = removed.or_else(|| self.global.removed_headers.clone()).unwrap_or_default();
         }
-        (KongYml { services: self.services, routes: self.routes }, self.other_plugins)
+        let (services, routes, configurations) = (self.services, self.routes, self.configurations);
+        (KongYml { services, routes, configurations }, self.other_plugins)
     }
 }
 
@@ -248,6 +313,15 @@ impl Address {
         };
         let prefix = prefix.unwrap_or_default().trim_end_matches('/').to_owned();
         Ok(Self { protocol, host, port: port.unwrap_or(default_port), path: prefix })
+    }
+}
+
+/// What a chain or plugin that stands by itself is on.
+fn holder(route: Option<&raw::Reference>, service: Option<&raw::Reference>) -> String {
+    match (route, service) {
+        (Some(route), _) => format!("route {:?}", route.name()),
+        (None, Some(service)) => format!("service {:?}", service.name()),
+        (None, None) => "nothing".to_owned(),
     }
 }
 

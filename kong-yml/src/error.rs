@@ -17,6 +17,8 @@ pub(super) enum Found {
     Missing(&'static str),
     Duplicate(String),
     UnknownFilter(String, String),
+    /// A problem with a filter's configuration, and what that is on.
+    Violation(String, String),
 }
 
 impl KongYmlError {
@@ -39,6 +41,7 @@ impl fmt::Display for KongYmlError {
             Found::Regex(found, problem) => write!(f, "found {found:?}, which is no regular expression: {problem}"),
             Found::Missing(what) => write!(f, "needs {what}"),
             Found::Duplicate(name) => write!(f, "the name {name:?} is taken"),
+            Found::Violation(problem, holder) => write!(f, "{problem} (the filter's schema refuses this on {holder})"),
             Found::UnknownFilter(found, known) => write!(f, "found {found:?}; the filters loaded here: {known}"),
         }
     }

@@ -2,12 +2,14 @@
 //! routes, the filters on them, and which route a request takes.
 //!
 //! The same file configures Kong, so what Kong knows and this reader does not is let pass; what it does read is checked,
-//! and a fault names its path, what was found and what is allowed.
+//! and a fault names its path, what was found and what is allowed. Configurations of filters are validated by [`schema`].
 
 mod build;
 mod error;
 mod raw;
 mod router;
+pub mod schema;
+mod transformer;
 pub mod uri;
 
 pub use error::KongYmlError;
@@ -15,6 +17,8 @@ pub use router::{Fit, Match, RequestLine, Router, Weighed};
 
 use build::Build;
 use error::Found;
+use schema::Schema;
+use serde_json::Value;
 use std::time::Duration;
 
 /// A declarative configuration, references resolved.
@@ -24,6 +28,8 @@ pub struct KongYml {
     pub services: Vec<Service>,
     /// Routes in the order of the file.
     pub routes: Vec<Route>,
+    /// Every configuration of a filter, of those too that are turned off or run on no route: Kong validates all of them.
+    pub configurations: Vec<Configuration>,
 }
 
 /// Where requests go.
@@ -74,6 +80,9 @@ pub struct Route {
     pub tags: Vec<String>,
     /// Filters in the order they run: the service's chain, the route's chain, then filters attached as plugins.
     pub filters: Vec<FilterUse>,
+    /// Names, in lower case, of headers that Kong takes off requests before filters run: those of the nearest `request-transformer`,
+    /// which is the route's own, or else the service's, or else the global one.
+    pub removed_headers: Vec<String>,
 }
 
 /// A filter on a route, with its configuration.
@@ -83,6 +92,19 @@ pub struct FilterUse {
     pub name: String,
     /// The bytes the filter is configured with: a string as it stands, anything else as JSON.
     pub config: Vec<u8>,
+}
+
+/// A filter's configuration where the file has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Configuration {
+    /// Where in the file, such as `services[0].filter_chains[0].filters[0].config`.
+    pub path: String,
+    /// What it is on, for people: `route "payments"`.
+    pub holder: String,
+    /// The filter's name.
+    pub filter: String,
+    /// What stands there; `null` if nothing does.
+    pub value: Value,
 }
 
 /// Which filters there are.
@@ -104,7 +126,8 @@ impl Filters<'_> {
 
 impl KongYml {
     /// Reads a declarative configuration. `filters` tells which plugins are filters; other plugins are Kong's own and
-    /// are returned by name so that the caller can say that they do not run here.
+    /// are returned by name so that the caller can say that they do not run here. Of `request-transformer` what is read is in
+    /// [`Route::removed_headers`], and what is not is returned in the same way.
     ///
     /// # Errors
     /// The first fault, with its path, and its line where YAML itself or the shape is wrong.
@@ -116,6 +139,20 @@ impl KongYml {
             return Err(KongYmlError::new("_format_version", Found::NotAllowed(raw.format_version, "\"3.0\"")));
         }
         Build::new(filters).document(raw)
+    }
+
+    /// Validates the configurations of a filter as Kong does when it loads the file.
+    ///
+    /// # Errors
+    /// The first that does not fit.
+    pub fn validate(&self, filter: &str, schema: &Schema) -> Result<(), KongYmlError> {
+        for configuration in self.configurations.iter().filter(|configuration| configuration.filter == filter) {
+            schema.check(&configuration.value).map_err(|violation| {
+                let violation = violation.within(&configuration.path);
+                KongYmlError::new(violation.path, Found::Violation(violation.problem, configuration.holder.clone()))
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -90,6 +90,8 @@ pub(super) struct Plugin {
     pub config: Value,
     pub route: Option<Reference>,
     pub service: Option<Reference>,
+    pub consumer: Option<Value>,
+    pub consumer_group: Option<Value>,
 }
 
 /// `service: name`, or `service: {name: name}`.

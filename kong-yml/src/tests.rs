@@ -59,6 +59,43 @@ fn services_routes_and_chains_are_read_wherever_kong_lets_them_stand() {
 }
 
 #[test]
+fn every_configuration_is_validated_whether_it_is_on_or_not() {
+    let config = read(NESTED);
+    let found: Vec<_> = config.configurations.iter().map(|c| (c.path.as_str(), c.holder.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            ("services[0].filter_chains[0].filters[0].config", "service \"echo\""),
+            ("services[0].routes[0].filter_chains[0].filters[0].config", "route \"payments\""),
+            ("services[0].routes[0].filter_chains[0].filters[1].config", "route \"payments\""),
+            ("services[0].routes[0].filter_chains[1].filters[0].config", "route \"payments\""),
+            ("filter_chains[0].filters[0].config", "route \"top\""),
+            ("plugins[0].config", "route \"top\""),
+        ]
+    );
+    let validated = |schema: &str| {
+        let schema = Schema::of_metadata(&format!("{{\"config_schema\": {schema}}}")).unwrap();
+        config.validate("backstage_kong", &schema).map_err(|error| error.to_string())
+    };
+    let object = r#"{"type": ["string", "null", "object"], "properties": {"entity": {"type": "string"}}}"#;
+    assert_eq!(validated(object), Ok(()));
+    let refused =
+        |problem: &str, holder: &str| Err(format!("{problem} (the filter's schema refuses this on {holder})"));
+    assert_eq!(
+        validated(&object.replace("entity", "attached")),
+        refused("plugins[0].config.attached: is a boolean; it must be a string", "route \"top\"")
+    );
+    assert_eq!(
+        validated(r#"{"type": ["string", "object"]}"#),
+        refused(
+            "services[0].routes[0].filter_chains[0].filters[1].config: is null; it must be a string or an object",
+            "route \"payments\""
+        )
+    );
+    assert_eq!(config.validate("another", &Schema::without_metadata()), Ok(()));
+}
+
+#[test]
 fn ids_are_uuids_that_stay_the_same() {
     let (one, two) = (read(NESTED), read(NESTED));
     assert_eq!(one.routes[0].id, two.routes[0].id);
@@ -158,4 +195,92 @@ fn every_candidate_says_why_it_is_not_the_one() {
             ("short", "/x".to_owned(), Fit::Path),
         ]
     );
+}
+
+/// A file with a `request-transformer` where there is a configuration for one: globally, on the service, on its first route and at the
+/// top for its second.
+fn transformed(global: &str, service: &str, inner: &str, top: &str) -> Result<(KongYml, Vec<String>), KongYmlError> {
+    let plugin = |config: &str, more: &str| match config {
+        "" => String::new(),
+        config => format!("{{name: request-transformer, {more} {config}}}"),
+    };
+    let (global, service, inner) = (plugin(global, ""), plugin(service, ""), plugin(inner, ""));
+    let top = plugin(top, "route: two,");
+    let comma = if global.is_empty() || top.is_empty() { "" } else { ", " };
+    let text = format!(
+        "_format_version: '3.0'\nservices:\n- name: a\n  host: h\n  plugins: [{service}]\n  routes:\n  - {{name: one, paths: [/1], plugins: [{inner}]}}\n  - {{name: two, paths: [/2]}}\nplugins: [{global}{comma}{top}]\n"
+    );
+    KongYml::parse(&text, FILTERS)
+}
+
+fn removes(name: &str) -> String {
+    format!("config: {{remove: {{headers: [{name}]}}}}")
+}
+
+#[test]
+fn the_nearest_request_transformer_says_which_headers_are_removed() {
+    let (global, service, route) = (&removes("x-global"), &removes("X-Service, 'x-two:'"), &removes("x-route"));
+    let disabled = &format!("enabled: false, {route}");
+    for (plugins, one, two) in [
+        (["", "", "", ""], &[][..], &[][..]),
+        ([global, "", "", ""], &["x-global"], &["x-global"]),
+        ([global, service, "", ""], &["x-service", "x-two"], &["x-service", "x-two"]),
+        ([global, service, route, ""], &["x-route"], &["x-service", "x-two"]),
+        ([global, "", "", route], &["x-global"], &["x-route"]),
+        ([global, service, disabled, disabled], &["x-service", "x-two"], &["x-service", "x-two"]),
+        // One that removes nothing takes the others' place, too.
+        ([global, "", "config: {}", ""], &[], &["x-global"]),
+    ] {
+        let (config, others) = transformed(plugins[0], plugins[1], plugins[2], plugins[3]).unwrap();
+        assert!(others.is_empty(), "{others:?}");
+        let removed: Vec<_> = config.routes.iter().map(|route| route.removed_headers.clone()).collect();
+        assert_eq!(removed, [one, two], "{plugins:?}");
+    }
+}
+
+#[test]
+fn what_else_a_request_transformer_does_is_reported() {
+    for (config, reported) in [
+        (
+            "config: {http_method: POST, add: {headers: ['a:b']}, remove: {headers: [x], body: [b], querystring: []}}",
+            &["request-transformer.add", "request-transformer.http_method", "request-transformer.remove.body"][..],
+        ),
+        ("consumer: alice, config: {remove: {headers: [x]}}", &["request-transformer of a consumer"]),
+        ("consumer_group: gold, config: {remove: {headers: [x]}}", &["request-transformer of a consumer"]),
+        ("config: {add: {}, append: null, remove: {headers: [x]}}", &[]),
+    ] {
+        let (route, others) = transformed("", "", config, "").map(|(mut c, o)| (c.routes.remove(0), o)).unwrap();
+        assert_eq!(others, reported, "{config}");
+        assert_eq!(route.removed_headers.is_empty(), config.starts_with("consumer"), "{config}");
+    }
+}
+
+#[test]
+fn a_faulty_request_transformer_is_refused() {
+    for (config, expected) in [
+        ("config: nonsense", "plugins[0].config: invalid type"),
+        ("config: {remove: [x]}", "services[0].routes[0].plugins[0].config.remove: invalid type"),
+        ("config: {remove: {headers: x}}", "services[0].routes[0].plugins[0].config.remove.headers: invalid type"),
+        ("config: {remove: {headers: [5]}}", "services[0].routes[0].plugins[0].config.remove.headers[0]: invalid type"),
+        (
+            "config: {remove: {headers: ['a b']}}",
+            "plugins[0].config.remove.headers[0]: found \"a b\"; allowed: a header's name",
+        ),
+        (
+            "config: {remove: {headers: ['']}}",
+            "plugins[0].config.remove.headers[0]: found \"\"; allowed: a header's name",
+        ),
+        ("config: {removes: {}}", "plugins[0].config: found \"removes\"; allowed: "),
+    ] {
+        let found = transformed("", "", config, "").unwrap_err().to_string();
+        assert!(found.contains(expected), "{found}\nshould contain\n{expected}");
+    }
+    let twice = format!("{}}}, {{name: request-transformer, {}", removes("a"), removes("b"));
+    let found = transformed("", "", &twice, "").unwrap_err().to_string();
+    assert!(
+        found.contains("services[0].routes[0].plugins[1].name: the name \"request-transformer\" is taken"),
+        "{found}"
+    );
+    let found = transformed("service: a, route: one, config: {}", "", "", "").unwrap_err().to_string();
+    assert!(found.contains("plugins[0]: needs either a `route` or a `service`"), "{found}");
 }

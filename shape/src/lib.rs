@@ -77,7 +77,8 @@ pub struct Credentials {
     #[serde(deserialize_with = "present")]
     pub scheme: Option<Option<String>>,
     pub cookie: Option<String>,
-    pub forward_token: bool,
+    /// Absent means: in shadow mode only.
+    pub forward_token: Option<bool>,
     pub cors_preflight: Preflight,
     pub max_token_bytes: u64,
 }
@@ -88,8 +89,8 @@ impl Default for Credentials {
             header: "authorization".to_owned(),
             scheme: None,
             cookie: None,
-            forward_token: false,
-            cors_preflight: Preflight::Pass,
+            forward_token: None,
+            cors_preflight: Preflight::Check,
             max_token_bytes: 16 * 1024,
         }
     }
@@ -109,6 +110,8 @@ pub struct Policy {
     pub mode: Mode,
     #[serde(default)]
     pub agents: Agents,
+    #[serde(default)]
+    pub case_sensitive: bool,
     pub rules: Option<List<Rule>>,
 }
 

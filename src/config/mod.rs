@@ -63,6 +63,19 @@ pub struct Config {
     pub resource_metadata: Option<String>,
 }
 
+impl Config {
+    /// Whether what a request may do, or costs, depends on its method.
+    pub fn depends_on_method(&self) -> bool {
+        let Policy { agents, rules, .. } = &self.policy;
+        let by_rule = |rule: &Rule| !rule.methods.is_empty() || rule.allow.contains(&Allow::Catalog);
+        let has_cost = |quotas: &Quotas| quotas.policies.iter().any(|policy| !policy.cost.is_empty());
+        *agents == AgentAccess::ReadOnly
+            || self.catalog.is_some()
+            || rules.iter().any(by_rule)
+            || self.quotas.as_ref().is_some_and(has_cost)
+    }
+}
+
 /// Where a request carries its token (RFC 6750 §2; the query string is never read).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -72,9 +85,9 @@ pub struct Credentials {
     pub scheme: Option<String>,
     /// A cookie that may carry the token instead.
     pub cookie: Option<String>,
-    /// Whether the upstream receives the token.
+    /// Whether the upstream receives the token; in shadow mode it does unless the configuration says otherwise.
     pub forward_token: bool,
-    /// Whether a CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes untouched.
+    /// Whether a CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without a token.
     pub pass_cors_preflight: bool,
     /// Longest token in bytes.
     pub max_token_bytes: usize,

@@ -81,6 +81,9 @@ pub struct Policy {
     pub mode: Mode,
     /// What agents may do.
     pub agents: AgentAccess,
+    /// Whether the upstream tells letter cases of paths apart. Where it may not, a path that is a rule's in other letter case is
+    /// ambiguous.
+    pub case_sensitive: bool,
     /// The rules.
     pub rules: Vec<Rule>,
 }

@@ -4,10 +4,10 @@ use super::identify::identify;
 use super::report::Report;
 use super::request::Request;
 use super::upkeep::pass_answered;
-use super::{Effect, RequestContext, Route, State, Step, admit, deny};
+use super::{Effect, RequestContext, Route, State, Step, deny};
 use crate::catalog::Index;
 use crate::catalog::live::{Availability, LiveCatalog, Pass};
-use crate::config::{Catalog, Config, Mode, OnStale};
+use crate::config::{Catalog, Config, OnStale};
 use crate::denial::Denial;
 use crate::entity::EntityRef;
 use crate::host::HostFacts;
@@ -127,7 +127,9 @@ pub(super) fn aim(route: &Rc<Route>, request: Request, cx: &RequestContext<'_>) 
     let Some(catalog) = &route.catalog else {
         return identify(route, Request { callee: route.callee.clone(), ..request }, cx);
     };
-    match catalog.live.request(cx.store, cx.now) {
+    // In shadow mode nobody waits; ticks read the catalog.
+    let pass = if route.is_shadow() { None } else { catalog.live.request(cx.store, cx.now) };
+    match pass {
         Some(pass) => AwaitingCatalog { route: route.clone(), request, pass }.ask(),
         None => aimed(route, catalog, request, cx),
     }
@@ -140,14 +142,7 @@ fn aimed(route: &Rc<Route>, catalog: &RouteCatalog, request: Request, cx: &Reque
             let request = Request { callee: Some(callee), catalog: catalog.groups(availability), ..request };
             identify(route, request, cx)
         }
-        Err(why) => match route.config.policy.mode {
-            Mode::Enforce => deny(Report::new(route, request), Denial::NoEntity(why), cx),
-            Mode::Shadow => {
-                let mut report = Report::new(route, request);
-                report.note_shadow(Denial::NoEntity(why));
-                admit::pass_untagged(route, report.allowed(cx), cx)
-            }
-        },
+        Err(why) => deny(Report::new(route, request), Denial::NoEntity(why), cx),
     }
 }
 

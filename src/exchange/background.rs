@@ -25,11 +25,15 @@ const SURVEY: Duration = Duration::from_secs(5);
 /// does not answer takes it 30 s, and a server that sends byte by byte as long as it likes.
 const LOST: Duration = Duration::from_secs(60);
 
+/// After how long a call that was given up is forgotten, so that its server is called again.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+
 /// A worker's calls beside requests.
 #[derive(Default)]
 pub struct Background {
     waiting: RefCell<VecDeque<Task>>,
     in_flight: RefCell<Option<InFlight>>,
+    given_up: RefCell<Vec<GivenUp>>,
     surveyed: Cell<UnixMillis>,
 }
 
@@ -37,6 +41,17 @@ pub struct Background {
 struct InFlight {
     token: u32,
     errand: Errand,
+    upstream: String,
+    /// Longest body that is read of the answer.
+    limit: usize,
+    since: UnixMillis,
+}
+
+/// A call that was given up. Until the host has ended it, its server is not called again: two calls at a time to one name are what
+/// Kong cannot take.
+struct GivenUp {
+    token: u32,
+    upstream: String,
     since: UnixMillis,
 }
 
@@ -64,13 +79,21 @@ pub fn tick(background: &Background, route: &Route, cx: &Context<'_>, send: &mut
     }
     background.survey(route, cx);
     while let Some(task) = background.next() {
-        let Some(errand) = task.begin(background, cx) else { continue };
-        match send(&errand.call()) {
+        let Some(errand) = task.begin(cx) else { continue };
+        let call = errand.call(cx.now);
+        let token = if background.is_given_up(&call) { None } else { send(&call) };
+        match token {
             Some(token) => {
-                background.in_flight.replace(Some(InFlight { token, errand, since: cx.now }));
+                background.in_flight.replace(Some(InFlight {
+                    token,
+                    errand,
+                    upstream: call.to.upstream,
+                    limit: call.limit,
+                    since: cx.now,
+                }));
                 return;
             }
-            // The host took no call: as good as a server that does not answer.
+            // As good as a server that does not answer.
             None => background.follow(errand.answered(cx, None)),
         }
     }
@@ -78,6 +101,7 @@ pub fn tick(background: &Background, route: &Route, cx: &Context<'_>, send: &mut
 
 /// The answer to a background call has come, or none will (`None`). The answer to a call that was given up is ignored.
 pub fn background_answered(background: &Background, cx: &Context<'_>, token: u32, reply: Option<&Reply>) {
+    background.given_up.borrow_mut().retain(|call| call.token != token);
     let is_awaited = |call: &InFlight| call.token == token;
     let answered = background.in_flight.borrow_mut().take_if(|call| is_awaited(call));
     if let Some(InFlight { errand, .. }) = answered {
@@ -86,20 +110,26 @@ pub fn background_answered(background: &Background, cx: &Context<'_>, token: u32
 }
 
 impl Background {
-    /// The longest body that is read of the answer to this call; `None` for a call that nobody waits for any more.
+    /// The longest body that is read of the answer to this call; `None` for a call that was given up.
     pub fn limit(&self, token: u32) -> Option<usize> {
         let in_flight = self.in_flight.borrow();
-        in_flight.as_ref().filter(|call| call.token == token).map(|call| call.errand.call().limit)
+        in_flight.as_ref().filter(|call| call.token == token).map(|call| call.limit)
     }
 
     /// Whether a call waits for its answer. One that has waited for too long is given up.
     fn is_waiting(&self, cx: &Context<'_>) -> bool {
         let is_lost = |call: &InFlight| cx.now.since(call.since) > LOST;
         let lost = self.in_flight.borrow_mut().take_if(|call| is_lost(call));
-        if let Some(InFlight { errand, .. }) = lost {
+        if let Some(InFlight { token, errand, upstream, .. }) = lost {
+            self.given_up.borrow_mut().push(GivenUp { token, upstream, since: cx.now });
             self.follow(errand.answered(cx, None));
         }
+        self.given_up.borrow_mut().retain(|call| cx.now.since(call.since) < FORGOTTEN);
         self.in_flight.borrow().is_some()
+    }
+
+    fn is_given_up(&self, call: &Call) -> bool {
+        self.given_up.borrow().iter().any(|other| other.upstream == call.to.upstream)
     }
 
     fn next(&self) -> Option<Task> {
@@ -147,16 +177,11 @@ impl Background {
 
 impl Task {
     /// Takes the lease that its first call needs; `None` where there is nothing to do any more.
-    fn begin(self, background: &Background, cx: &Context<'_>) -> Option<Errand> {
+    fn begin(self, cx: &Context<'_>) -> Option<Errand> {
         match self {
             Self::Keys(set) => set.refresh(cx.store, cx.now, SURVEY).map(Errand::Keys),
             Self::Catalog(catalog) => catalog.refresh(cx.store, cx.now, SURVEY).map(Errand::Catalog),
-            Self::Counts(engine) => {
-                let mut pushes = engine.pushes(cx.store, cx.now).into_iter().map(Errand::Counts);
-                let first = pushes.next();
-                background.waiting.borrow_mut().extend(pushes.map(Task::Next));
-                first
-            }
+            Self::Counts(engine) => engine.next_push(cx.store, cx.now).map(Errand::Counts),
             Self::Next(errand) => Some(errand),
         }
     }
@@ -173,11 +198,11 @@ impl Task {
 
 impl Errand {
     /// The call to make now.
-    fn call(&self) -> Call {
+    fn call(&self, now: UnixMillis) -> Call {
         match self {
             Self::Catalog(pass) => pass.call(),
             Self::Keys(fetch) => fetch.call(),
-            Self::Counts(push) => push.call(),
+            Self::Counts(push) => push.call(now),
         }
     }
 

@@ -4,11 +4,11 @@ use super::admit::pass;
 use super::report::{Report, early_context};
 use super::{Context, Effect, RequestContext, Route, State, Step, deny};
 use crate::catalog::Index;
-use crate::config::{EngineFault, Mode, Quotas, StoreFault, Synchronise};
+use crate::config::{EngineFault, Mode, Quotas, StoreFault};
 use crate::denial::Denial;
 use crate::http::Reply;
 use crate::ownership::Callee;
-use crate::quota::engine::{Answered, Asking, Bill, EngineError, EngineState};
+use crate::quota::engine::{Answered, Ask, Begun, Bill, Claims, EngineError, EngineState};
 use crate::quota::{self, Charge, Subjects, Tiers};
 use crate::tags::Value;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ pub(super) struct AwaitingQuota {
     charging: Charging,
     engine: Rc<EngineState>,
     bill: Bill,
-    asking: Asking,
+    ask: Ask,
 }
 
 impl Charging {
@@ -35,21 +35,39 @@ impl Charging {
     pub(super) fn begin(self, cx: &RequestContext<'_>) -> Step {
         let route = self.route.clone();
         let Some(quotas) = &route.config.quotas else {
-            return pass(&self.callee, self.report, Vec::new(), cx);
+            return pass(Some(&self.callee), self.report, Vec::new(), cx);
         };
         match route.engine.clone() {
+            // In shadow mode nobody waits for the engine.
+            _ if route.is_shadow() => self.rehearse(quotas, cx),
             None => {
-                let charge = self.charge(quotas, cx);
+                let charge = self.charge(quotas, &route.config.zones.quota, cx);
                 self.judge(quotas, charge, cx)
             }
             Some(engine) => self.share(quotas, engine, cx),
         }
     }
 
-    fn charge(&self, quotas: &Quotas, cx: &Context<'_>) -> Charge {
+    /// Charges the node's records under `place`: the zone, or a part of it.
+    fn charge(&self, quotas: &Quotas, place: &str, cx: &Context<'_>) -> Charge {
         let zone = &self.route.config.zones.quota;
         let secret = || cx.worker.key_secrets.get(cx.store, zone, cx.now);
-        quota::charge(cx.store, quotas, zone, &self.subjects(), self.report.method(), cx.now, secret)
+        quota::charge(cx.store, quotas, place, &self.subjects(), self.report.method(), cx.now, secret)
+    }
+
+    /// Shadow mode: charges records of its own, which no route that enforces looks at, to tell what would have had no room.
+    fn rehearse(mut self, quotas: &Quotas, cx: &RequestContext<'_>) -> Step {
+        let place = format!("{}/shadow", self.route.config.zones.quota);
+        match self.charge(quotas, &place, cx) {
+            Charge::Charged(states) => self.report.charged(quotas, states, cx),
+            Charge::Exhausted(states) => {
+                self.report.exhausted(states.clone(), cx);
+                let denial = Denial::QuotaExhausted { states, x_ratelimit: quotas.x_ratelimit_headers };
+                self.report.note_shadow(denial);
+            }
+            Charge::StoreFailed(fault) => cx.worker.telemetry.store_fault(cx.metrics, fault),
+        }
+        pass(Some(&self.callee), self.report, Vec::new(), cx)
     }
 
     fn subjects(&self) -> Subjects<'_> {
@@ -69,14 +87,10 @@ impl Charging {
             Ok(bill) => bill,
             Err(fault) => return self.judge(quotas, Charge::StoreFailed(fault), cx),
         };
-        if engine.engine().synchronise == Synchronise::Periodic
-            && let Some(charge) = engine.charge_known(&bill, cx.store, cx.now)
-        {
-            return self.judge(quotas, charge, cx);
-        }
-        match engine.ask(&bill, cx.now) {
-            Some(asking) => AwaitingQuota { charging: self, engine, bill, asking }.ask(),
-            None => self.alone(quotas, &engine, &bill, EngineError::Open, cx),
+        match engine.begin(&bill, cx.store, cx.now) {
+            Begun::Charged(charge) => self.judge(quotas, charge, cx),
+            Begun::Ask(ask) => AwaitingQuota { charging: self, engine, bill, ask }.ask(cx),
+            Begun::Unasked => self.alone(quotas, &engine, &bill, (EngineError::Open, Claims::default()), cx),
         }
     }
 
@@ -86,18 +100,25 @@ impl Charging {
         quotas: &Quotas,
         engine: &EngineState,
         bill: &Bill,
-        error: EngineError,
+        (error, claims): (EngineError, Claims),
         cx: &RequestContext<'_>,
     ) -> Step {
         cx.worker.telemetry.engine_call(cx.metrics, error.name());
         self.report.note_engine(engine.engine().on_error.name());
+        let withdraw = || engine.withdraw(bill, &claims, cx.store, cx.now);
         match engine.engine().on_error {
             EngineFault::Local => {
-                let charge = engine.charge_alone(bill, cx.store, cx.now);
+                let charge = engine.charge_alone(bill, &claims, cx.store, cx.now);
                 self.judge(quotas, charge, cx)
             }
-            EngineFault::Deny => deny(self.report, Denial::QuotaEngine(error), cx),
-            EngineFault::Allow => pass(&self.callee, self.report, Vec::new(), cx),
+            EngineFault::Deny => {
+                withdraw();
+                deny(self.report, Denial::QuotaEngine(error), cx)
+            }
+            EngineFault::Allow => {
+                withdraw();
+                pass(Some(&self.callee), self.report, Vec::new(), cx)
+            }
         }
     }
 
@@ -126,13 +147,13 @@ impl Charging {
                 }
             }
         };
-        pass(&self.callee, self.report, fields, cx)
+        pass(Some(&self.callee), self.report, fields, cx)
     }
 }
 
 impl AwaitingQuota {
-    fn ask(self) -> Step {
-        let call = self.asking.call(self.engine.engine());
+    fn ask(self, cx: &RequestContext<'_>) -> Step {
+        let call = self.engine.asked(&self.ask, cx.now);
         (State::AwaitingQuota(Box::new(self)), Effect::Dispatch(call))
     }
 
@@ -141,27 +162,26 @@ impl AwaitingQuota {
     }
 
     pub(super) fn answered(self, cx: &RequestContext<'_>, reply: Option<&Reply>) -> Step {
-        let Self { charging, engine, bill, asking } = self;
+        let Self { charging, engine, bill, ask } = self;
         let route = charging.route.clone();
         let Some(quotas) = &route.config.quotas else {
-            return pass(&charging.callee, charging.report, Vec::new(), cx);
+            return pass(Some(&charging.callee), charging.report, Vec::new(), cx);
         };
-        let tally = match asking.answered(reply) {
-            Answered::Ask(asking) => return Self { charging, engine, bill, asking }.ask(),
-            Answered::Done(tally) => tally,
-        };
-        match engine.told(&bill, tally, cx.now) {
-            Ok(told) => {
+        match engine.answered(&bill, ask, cx.store, cx.now, reply) {
+            Answered::Ask(ask) => Self { charging, engine, bill, ask }.ask(cx),
+            Answered::Charged(charge) => {
                 cx.worker.telemetry.engine_call(cx.metrics, "answered");
-                if engine.engine().synchronise == Synchronise::Periodic {
-                    engine.adopt(&bill, &told, cx.store, cx.now);
-                }
-                charging.judge(quotas, told.charge, cx)
+                charging.judge(quotas, charge, cx)
             }
-            Err(error) => {
+            Answered::Failed(error, claims) => {
                 log::warn!("quota engine {}: {error}", engine.engine().endpoint.upstream);
-                charging.alone(quotas, &engine, &bill, error, cx)
+                charging.alone(quotas, &engine, &bill, (error, claims), cx)
             }
         }
+    }
+
+    /// The client is gone.
+    pub(super) fn abandoned(&self, cx: &Context<'_>) {
+        self.engine.abandon(&self.bill, &self.ask, cx.store, cx.now);
     }
 }

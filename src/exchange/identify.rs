@@ -8,7 +8,7 @@ use crate::config::{Issuer, KeySource};
 use crate::denial::Denial;
 use crate::host::UnixMillis;
 use crate::http::Reply;
-use crate::identity::{Keys, TokenError, Unverified, Verified, find_credential};
+use crate::identity::{Groups, GroupsUnknown, Keys, TokenError, Unverified, Verified, find_credential};
 use crate::jose::{Cost, KeySet};
 use crate::keyring::{Fetch, RemoteKeySet, Want};
 use crate::ownership;
@@ -43,6 +43,9 @@ impl From<Result<Verified, Denial>> for Sought {
 }
 
 pub(super) fn identify(route: &Rc<Route>, request: Request, cx: &RequestContext<'_>) -> Step {
+    if route.config.credentials.pass_cors_preflight && request.is_preflight(cx.headers) {
+        return admit::preflight(route, request, cx);
+    }
     let found = match find_credential(&route.config.credentials, cx.headers) {
         Ok(None) => return admit::admit(route, request, None, cx),
         Ok(Some(found)) => found,
@@ -121,7 +124,7 @@ fn seek(route: &Route, unverified: &Unverified, cx: &RequestContext<'_>) -> Soug
     match (&issuer.keys, route.key_set(issuer.id)) {
         (KeySource::Inline(keys), _) => verify(Keys::Set(keys)).into(),
         (KeySource::Secrets(secrets), _) => verify(Keys::Secrets(secrets)).into(),
-        (KeySource::Remote(_), Some(set)) => seek_remote(set, &|keys| verify(Keys::Set(keys)), cx),
+        (KeySource::Remote(_), Some(set)) => seek_remote(set, &|keys| verify(Keys::Set(keys)), !route.is_shadow(), cx),
         // A remote issuer has its set from the day the route was made; without one, no key fits.
         (KeySource::Remote(_), None) => Sought::Denied(NO_KEY),
     }
@@ -130,11 +133,12 @@ fn seek(route: &Route, unverified: &Unverified, cx: &RequestContext<'_>) -> Soug
 fn seek_remote(
     set: &Rc<RemoteKeySet>,
     verify: &dyn Fn(&KeySet) -> Result<Verified, Denial>,
+    may_wait: bool,
     cx: &Context<'_>,
 ) -> Sought {
     let is_found = |outcome: &Result<Verified, Denial>| !matches!(outcome, Err(NO_KEY));
     let known = set.current(cx.store, cx.now);
-    if !set.is_overdue(cx.now)
+    if !(may_wait && set.is_overdue(cx.now))
         && let Some(outcome) = known.as_deref().map(verify).filter(is_found)
     {
         return outcome.into();
@@ -147,7 +151,12 @@ fn seek_remote(
         Some(Err(NO_KEY)) => Want::UnknownKey,
         Some(_) => Want::Refresh,
     };
-    if want != Want::Refresh || set.is_overdue(cx.now) {
+    if want == Want::NoKeys && !may_wait {
+        return Sought::Denied(unavailable(set, set.remote().fetch.cooldown, cx));
+    }
+    if want == Want::UnknownKey && !may_wait {
+        set.wish();
+    } else if want != Want::Refresh || (may_wait && set.is_overdue(cx.now)) {
         match (set.request_fetch(cx.store, cx.now, want), want) {
             (Ok(fetch), _) => return Sought::Fetch(fetch),
             (Err(not_now), Want::NoKeys) => return Sought::Denied(unavailable(set, not_now.retry_after, cx)),
@@ -180,6 +189,8 @@ fn welcome(route: &Rc<Route>, request: Request, token: String, verified: Verifie
     let known = Known { principal, key, groups_by };
     let newcomer = Newcomer { route: route.clone(), request, token, issuer: issuer.clone(), known, expires, spent };
     match AwaitingUserinfo::needed(&issuer, &newcomer.known) {
+        // In shadow mode nobody waits. The caller is not remembered without its groups: other routes ask for them.
+        Some(_) if route.is_shadow() => newcomer.admit_without_groups(cx),
         Some(userinfo) => AwaitingUserinfo::ask(userinfo, newcomer),
         None => newcomer.remember(cx),
     }
@@ -199,6 +210,11 @@ pub(super) struct Newcomer {
 }
 
 impl Newcomer {
+    fn admit_without_groups(mut self, cx: &RequestContext<'_>) -> Step {
+        self.known.principal.groups = Groups::Unknown(GroupsUnknown::Unavailable);
+        admit::admit(&self.route, self.request, Some(Rc::new(self.known)), cx)
+    }
+
     pub(super) fn remember(self, cx: &RequestContext<'_>) -> Step {
         let known = Rc::new(self.known);
         let mut tokens = cx.worker.tokens.borrow_mut();

@@ -147,9 +147,6 @@ fn arrive(route: &Rc<Route>, cx: &RequestContext<'_>) -> Step {
         Ok(request) => request,
         Err((request, fault)) => return deny(Report::new(route, request), Denial::Headers(fault), cx),
     };
-    if route.config.credentials.pass_cors_preflight && request.is_preflight(cx.headers) {
-        return admit::preflight(route, Request { callee: route.callee.clone(), ..request }, cx);
-    }
     aim::aim(route, request, cx)
 }
 
@@ -162,6 +159,24 @@ pub fn refuse_misconfigured(
     let cx = RequestContext { context, headers, facts };
     let (state, effect) = deny(Report::without_route(Request::bare(&cx)), Denial::Configuration, &cx);
     (Exchange { state, facts: Snapshot::default() }, effect)
+}
+
+/// An answer has come to a request that the gateway did not ask about. It does not reach the client, unless the route only
+/// records.
+pub fn refuse_unasked(
+    route: Option<&Rc<Route>>,
+    context: &Context<'_>,
+    headers: &dyn RequestHeaders,
+) -> (Exchange, Effect) {
+    let facts = Snapshot::default();
+    let cx = RequestContext { context, headers, facts: &facts };
+    let request = Request { callee: route.and_then(|route| route.callee.clone()), ..Request::bare(&cx) };
+    let report = match route {
+        Some(route) => Report::new(route, request),
+        None => Report::without_route(request),
+    };
+    let (state, effect) = deny(report, Denial::NotAsked, &cx);
+    (Exchange { state, facts }, effect)
 }
 
 impl Exchange {
@@ -222,16 +237,18 @@ impl Exchange {
     /// The answer is out, or the client is gone (`None`).
     pub fn finished(self, cx: &Context<'_>, status: Option<u16>) {
         match self.state {
-            State::AwaitingCatalog(_)
-            | State::AwaitingKeys(_)
-            | State::AwaitingUserinfo(_)
-            | State::AwaitingQuota(_) => {}
+            State::AwaitingCatalog(_) | State::AwaitingKeys(_) | State::AwaitingUserinfo(_) => {}
+            State::AwaitingQuota(awaiting) => awaiting.abandoned(cx),
             State::Admitted(Admitted { report, .. }) | State::Denied(report) => report.finished(cx, status),
         }
     }
 }
 
+/// Denies a request. In shadow mode it passes all the same, but for what the upstream must not get in any mode.
 fn deny(report: Report, denial: Denial, cx: &RequestContext<'_>) -> Step {
+    if report.is_shadow() && !matches!(denial, Denial::Headers(_)) {
+        return admit::pass_denied(report, denial, cx);
+    }
     let (report, answer, audit) = report.denied(denial, cx);
     let answer = Answer { status: answer.status, headers: answer.headers, body: answer.body, audit };
     (State::Denied(report), Effect::Answer(answer))

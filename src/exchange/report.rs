@@ -2,7 +2,7 @@
 
 use super::request::{Marks, Request};
 use super::{Context, Findings, RequestContext, Route};
-use crate::config::{Mode, Quotas};
+use crate::config::Quotas;
 use crate::denial::{self, About, Denial};
 use crate::entity::EntityRef;
 use crate::identity::{Groups, Principal};
@@ -112,9 +112,9 @@ impl Report {
         self.quota = states;
     }
 
-    pub(super) fn passed_preflight(mut self, cx: &RequestContext<'_>) -> (Self, Option<Line>) {
-        self.reason = "cors_preflight";
-        self.allowed(cx)
+    /// Notes that the request is a CORS preflight, which the route lets pass without a token.
+    pub(super) fn of_preflight(self) -> Self {
+        Self { reason: "cors_preflight", ..self }
     }
 
     pub(super) fn allowed(self, cx: &RequestContext<'_>) -> (Self, Option<Line>) {
@@ -148,7 +148,8 @@ impl Report {
 
     /// What later code in the gateway is told: what the rules said. A quota that shadow mode spared is for the audit line.
     pub(super) fn context(&self) -> Vec<(&'static str, Value)> {
-        let decision = if matches!(self.denial, Some(Denial::Policy(_))) { "shadow_deny" } else { "allow" };
+        let is_spared = self.is_shadow() && self.denial.is_some();
+        let decision = if is_spared { "shadow_deny" } else { "allow" };
         let context = |callee| tags::context(callee, self.principal(), self.granted_by(), decision, self.reason);
         self.callee().map(context).unwrap_or_default()
     }
@@ -230,12 +231,13 @@ impl Report {
         }
     }
 
-    /// A route whose configuration was refused denies: it enforces.
+    /// Whether denials are recorded and not carried out. A route whose configuration was refused enforces.
+    pub(super) fn is_shadow(&self) -> bool {
+        self.route.as_ref().is_some_and(|route| route.is_shadow())
+    }
+
     fn mode(&self) -> &'static str {
-        match self.route.as_ref().map(|route| route.config.policy.mode) {
-            Some(Mode::Shadow) => "shadow",
-            Some(Mode::Enforce) | None => "enforce",
-        }
+        if self.is_shadow() { "shadow" } else { "enforce" }
     }
 
     fn is_counted(&self) -> bool {
@@ -246,7 +248,7 @@ impl Report {
         self.entity().filter(|_| self.is_counted())
     }
 
-    fn callee(&self) -> Option<&Callee> {
+    pub(super) fn callee(&self) -> Option<&Callee> {
         self.request.callee.as_deref()
     }
 

@@ -34,7 +34,7 @@ impl Request {
     /// What is wrong with its header lines, and the request as far as it was read.
     pub(super) fn read(route: &Route, cx: &RequestContext<'_>) -> Result<Self, (Self, HeaderFault)> {
         let request = Self::bare(cx);
-        match ClientLines::read(&route.config.tags, &route.config.credentials, cx.headers) {
+        match ClientLines::read(&route.config, cx.headers) {
             Ok(lines) => Ok(Self { lines, ..request }),
             Err(fault) => Err((Self { callee: route.callee.clone(), ..request }, fault)),
         }

@@ -1,7 +1,7 @@
 //! A route: its configuration, and its share of what the worker keeps for all routes.
 
 use super::aim::RouteCatalog;
-use crate::config::{Config, Issuer, IssuerId, KeySource};
+use crate::config::{Config, Issuer, IssuerId, KeySource, Mode};
 use crate::identity::Budget;
 use crate::keyring::RemoteKeySet;
 use crate::ownership::Callee;
@@ -57,6 +57,11 @@ impl Route {
     /// Its configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Whether it decides and records, and carries nothing out.
+    pub(super) fn is_shadow(&self) -> bool {
+        self.config.policy.mode == Mode::Shadow
     }
 
     /// Whether something is to be done beside requests: for catalogs, for keys that a provider serves or that age, and for counts

@@ -2,15 +2,11 @@
 
 use super::host::property;
 use super::pairs::Pairs;
-use crate::host::{Editing, Lines, RequestHeaders, joined};
+use crate::host::{Editing, KONG_LISTS, Lines, RequestHeaders, joined};
 use crate::tags::Edit;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MapType;
 use std::borrow::Cow;
-
-/// Most headers of a request that Kong can list: a hundred, four of which it adds itself (`:method` and others). Its buffer for
-/// more has the wrong size, and a client chooses how many it sends.
-const KONG_LISTS: usize = 100 - 4;
 
 /// The header lines of the request at hand, read in one call when it arrives.
 pub(super) struct Headers {
@@ -24,6 +20,11 @@ impl Headers {
     pub(super) fn list(is_kong: bool, count: usize) -> Self {
         let is_safe = !is_kong || count <= KONG_LISTS;
         Self { is_kong, all: if is_safe { Pairs::of_request() } else { None } }
+    }
+
+    /// Lists no lines: for an answer to a request, which needs one or two of them by name.
+    pub(super) fn unlisted(is_kong: bool) -> Self {
+        Self { is_kong, all: None }
     }
 
     /// Carries changes out, each by name. Envoy would take all headers back in one call too, but to build its map anew costs it
@@ -61,7 +62,6 @@ impl RequestHeaders for Headers {
             return property(&["request", "path"]).map(Cow::Owned);
         }
         match &self.all {
-            // An answer to a request with too many headers needs one or two of them.
             None => hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten().map(Cow::Owned),
             Some(all) => joined(name, all.values(name)),
         }

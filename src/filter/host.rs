@@ -56,7 +56,6 @@ impl Metrics for Host {
         let kind = match kind {
             MetricKind::Counter => MetricType::Counter,
             MetricKind::Gauge => MetricType::Gauge,
-            MetricKind::Histogram => MetricType::Histogram,
         };
         hostcalls::define_metric(kind, name).ok().map(MetricId)
     }

@@ -2,6 +2,7 @@
 
 use super::facts::Facts;
 use super::headers::Headers;
+use super::host::property;
 use super::vm::{self, is_kong, with_context};
 use super::{dispatch, ticker};
 use crate::exchange::{self, Answer, Effect, Exchange, Route};
@@ -10,6 +11,9 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 use std::rc::Rc;
 
+/// What later code in Kong is told of every request with an entity.
+const ASKED: &str = "backstage_entity";
+
 /// The filter's side of one request.
 pub(super) struct Http {
     root: u32,
@@ -17,6 +21,8 @@ pub(super) struct Http {
     exchange: Option<Exchange>,
     /// What the exchange needs when the answer to its call comes.
     waiting: Option<Waiting>,
+    /// Whether this context has seen the request arrive.
+    has_arrived: bool,
     status: Option<u16>,
 }
 
@@ -30,7 +36,7 @@ struct Waiting {
 
 impl Http {
     pub(super) fn new(root: u32, route: Option<Rc<Route>>) -> Self {
-        Self { root, route, exchange: None, waiting: None, status: None }
+        Self { root, route, exchange: None, waiting: None, has_arrived: false, status: None }
     }
 
     /// Carries effects out until the request waits or is settled. Whether it may go on to the upstream now.
@@ -71,6 +77,32 @@ impl Http {
         }
     }
 
+    /// Kong sends a request on without asking the filter where a Lua plugin buffers the answer, and asks about the answer alone.
+    /// An instance that was lost with its memory has not seen the request either, but has told Kong of it.
+    fn was_not_asked(&self) -> bool {
+        let was_told = || property(&["kong", "ctx", "shared", ASKED]).is_some();
+        !self.has_arrived && is_kong() && !was_told()
+    }
+
+    /// Keeps the upstream's answer from the client. The length of it must go first, or the client waits for its bytes.
+    fn refuse_answer(&mut self) -> Action {
+        let headers = Headers::unlisted(true);
+        let (exchange, effect) = with_context(|cx| exchange::refuse_unasked(self.route.as_ref(), cx, &headers));
+        self.exchange = Some(exchange);
+        match effect {
+            Effect::Answer(answer) => {
+                let _ = hostcalls::remove_map_value(MapType::HttpResponseHeaders, "content-length");
+                send(&answer);
+                Action::Pause
+            }
+            Effect::Forward(forward) => {
+                log_line(forward.audit.as_ref());
+                Action::Continue
+            }
+            Effect::Dispatch(_) | Effect::Nothing => Action::Continue,
+        }
+    }
+
     /// Envoy deletes the root context that keeps the worker's timer when its route is removed; then the next route that is
     /// called takes it over. Kong keeps them all, and allows timers in root contexts only.
     fn keep_timer(&self) {
@@ -83,6 +115,7 @@ impl Http {
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, headers: usize, _end_of_stream: bool) -> Action {
+        self.has_arrived = true;
         self.keep_timer();
         let (headers, facts) = (Headers::list(is_kong(), headers), Facts::new(is_kong()));
         let begun = with_context(|cx| match &self.route {
@@ -97,6 +130,9 @@ impl HttpContext for Http {
     }
 
     fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        if self.was_not_asked() {
+            return self.refuse_answer();
+        }
         let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status").ok().flatten();
         self.status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
         for (name, value) in self.exchange.iter().flat_map(Exchange::response_headers) {

@@ -85,8 +85,7 @@ impl Context for Root {
             self.in_flight.set(None);
         }
         let background = background();
-        let Some(limit) = background.limit(token) else { return };
-        let reply = dispatch::reply(headers, body_size, limit);
+        let reply = background.limit(token).and_then(|limit| dispatch::reply(headers, body_size, limit));
         with_context(|cx| exchange::background_answered(&background, cx, token, reply.as_ref()));
     }
 }

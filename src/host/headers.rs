@@ -5,6 +5,10 @@ use std::borrow::Cow;
 /// Name and value of each header line of a request.
 pub type Lines<'a> = Box<dyn Iterator<Item = (&'a [u8], &'a [u8])> + 'a>;
 
+/// Most header lines of a request that Kong can list, `Host` among them: a hundred, four of which it adds itself (`:method` and
+/// others). Its buffer for more has the wrong size, and a client chooses how many it sends.
+pub const KONG_LISTS: usize = 100 - 4;
+
 /// Which header lines of a request a host can change on their way to the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Editing {

@@ -5,7 +5,7 @@ mod headers;
 mod memory;
 
 pub use facts::{HostFacts, Snapshot};
-pub use headers::{Editing, Lines, RequestHeaders, joined};
+pub use headers::{Editing, KONG_LISTS, Lines, RequestHeaders, joined};
 #[cfg(test)]
 pub(crate) use memory::BrokenStore;
 pub use memory::MemoryStore;
@@ -104,8 +104,6 @@ pub enum MetricKind {
     Counter,
     /// The last value.
     Gauge,
-    /// A distribution.
-    Histogram,
 }
 
 /// A node's metrics. Labels are part of a name.
@@ -114,6 +112,6 @@ pub trait Metrics {
     fn define(&self, kind: MetricKind, name: &str) -> Option<MetricId>;
     /// Adds to a counter.
     fn add(&self, id: MetricId, by: u64);
-    /// Sets a gauge, or adds an observation to a histogram.
+    /// Sets a gauge.
     fn record(&self, id: MetricId, value: u64);
 }

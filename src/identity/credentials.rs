@@ -30,6 +30,18 @@ impl Found<'_> {
     }
 }
 
+/// Whether the configured header has something for this filter. Another scheme's credential is the upstream's business (RFC 9110
+/// §11.6.2), and an empty header, as a gateway before this one may leave it, is none.
+pub(crate) fn is_addressed(config: &Credentials, headers: &dyn RequestHeaders) -> bool {
+    let (Some(value), Some(scheme)) = (headers.get(&config.header), &config.scheme) else { return true };
+    let found = value.trim_ascii().split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    let is_ours = found.eq_ignore_ascii_case(scheme.as_bytes());
+    // Among several lines one may be ours.
+    let is_named = |(name, _): &(&[u8], &[u8])| name.eq_ignore_ascii_case(config.header.as_bytes());
+    let lines = || headers.lines().map_or(2, |lines| lines.filter(is_named).count());
+    is_ours || (!found.is_empty() && lines() > 1)
+}
+
 /// Finds the request's one token, or none.
 ///
 /// # Errors
@@ -38,7 +50,8 @@ pub fn find_credential<'a>(
     config: &Credentials,
     headers: &'a dyn RequestHeaders,
 ) -> Result<Option<Found<'a>>, CredentialError> {
-    let value = || headers.get(&config.header);
+    let is_addressed = is_addressed(config, headers);
+    let value = || headers.get(&config.header).filter(|value| is_addressed && !value.trim_ascii().is_empty());
     // Hosts that join repeated headers do so with commas, which no token has.
     let is_joined = || value().is_some_and(|value| value.contains(&b','));
     let fault = |error| if is_joined() { CredentialError::Multiple } else { error };
@@ -156,11 +169,17 @@ mod tests {
             (vec![], Ok(None)),
             (vec![("authorization", b"Bearer a.b.c")], token("a.b.c")),
             (vec![("authorization", b"bearer   a.b.c ")], token("a.b.c")),
-            (vec![("authorization", b"Basic YTpi")], Err(Malformed)),
+            // Another scheme is the upstream's business.
+            (vec![("authorization", b"Basic YTpi")], Ok(None)),
+            (vec![("authorization", b"AWS4-HMAC-SHA256 Credential=a, SignedHeaders=host, Signature=b")], Ok(None)),
+            (vec![("authorization", b"Basic YTpi"), ("authorization", b"Bearer a")], Err(Multiple)),
+            (vec![("authorization", b"Basic YTpi"), ("cookie", b"session=a.b.c")], token("a.b.c")),
             (vec![("authorization", b"Bearer")], Err(Malformed)),
             (vec![("authorization", b"Bearer ")], Err(Malformed)),
-            (vec![("authorization", b"Bearera.b.c")], Err(Malformed)),
-            (vec![("authorization", b"")], Err(Malformed)),
+            (vec![("authorization", b"Bearer\ta.b.c")], Err(Malformed)),
+            (vec![("authorization", b"Bearera.b.c")], Ok(None)),
+            (vec![("authorization", b"")], Ok(None)),
+            (vec![("authorization", b"  ")], Ok(None)),
             (vec![("authorization", b"Bearer a b")], Err(Malformed)),
             (vec![("authorization", b"Bearer \xff\xfe")], Err(Malformed)),
             (vec![("authorization", b"Bearer a,Bearer b")], Err(Multiple)),

@@ -13,7 +13,7 @@ mod verify;
 pub use budget::{Address, Budget, Budgets, Spender, Spent};
 pub use cache::TokenCache;
 pub use check::Check;
-pub(crate) use credentials::{COOKIE_ENDS, has_cookie};
+pub(crate) use credentials::{COOKIE_ENDS, has_cookie, is_addressed};
 pub use credentials::{Found, find_credential};
 pub use error::{CredentialError, TokenError};
 pub use kind::{KindBy, agent, client, kind, kind_by};

@@ -65,6 +65,8 @@ pub struct RemoteKeySet {
     state: RefCell<State>,
     in_flight: Cell<u32>,
     store_faults: Cell<u64>,
+    /// Whether a request that could not wait had an unknown key.
+    is_wished: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -109,8 +111,8 @@ impl RemoteKeySet {
     fn new(zone: &str, issuer: &str, remote: RemoteKeys) -> Self {
         // Whatever decides what is fetched, and when, is part of the key: one route's fetch must not replace another's keys.
         let key = format!("{zone}/jwks:{issuer} {}", digest_of(&remote));
-        let (state, in_flight, store_faults) = Default::default();
-        Self { remote, issuer: issuer.to_owned(), key, state, in_flight, store_faults }
+        let (state, in_flight, store_faults, is_wished) = Default::default();
+        Self { remote, issuer: issuer.to_owned(), key, state, in_flight, store_faults, is_wished }
     }
 
     /// Where it is fetched.
@@ -189,8 +191,9 @@ impl RemoteKeySet {
     /// Asks for leave to fetch ahead of age, from a tick; the next one comes after `period`. At most one worker of the node
     /// is told yes.
     pub fn refresh(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis, period: Duration) -> Option<Fetch> {
-        let may_fetch =
-            self.is_refresh_due(store, now, period) && self.lease(store, now, Want::Refresh) != Lease::Taken;
+        let is_due = self.is_refresh_due(store, now, period);
+        let want = if self.is_wished.take() { Want::UnknownKey } else { Want::Refresh };
+        let may_fetch = is_due && self.lease(store, now, want) != Lease::Taken;
         may_fetch.then(|| Fetch::new(self.clone(), now))
     }
 
@@ -198,7 +201,13 @@ impl RemoteKeySet {
     pub fn is_refresh_due(&self, store: &dyn SharedData, now: UnixMillis, period: Duration) -> bool {
         self.look(store, now, false);
         // What becomes due before the next survey is done at this one, or short-lived sets would outlive their age.
-        self.is_due(now.after(period)) && self.rest(now, Want::Refresh).is_zero()
+        let by_age = self.is_due(now.after(period)) && self.rest(now, Want::Refresh).is_zero();
+        by_age || (self.is_wished.get() && self.rest(now, Want::UnknownKey).is_zero())
+    }
+
+    /// Asks the next tick to fetch it for a key that it does not have, for a request that does not wait.
+    pub fn wish(&self) {
+        self.is_wished.set(true);
     }
 
     fn is_due(&self, now: UnixMillis) -> bool {

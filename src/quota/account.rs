@@ -7,6 +7,7 @@ use crate::config::Window;
 use crate::host::{SharedData, UnixMillis, WriteError};
 use crate::record::seal_with;
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::rc::Rc;
 
 /// Rounds of a compare-and-swap loop before other workers are taken to have won for good.
@@ -52,18 +53,28 @@ impl Account<'_> {
     }
 
     /// Charges the record, which has room, deciding again whenever somebody else wrote first. What costs nothing is not written.
-    pub(super) fn charge(&self, mut read: Read) -> Result<Outcome, StoreFault> {
+    pub(super) fn charge(&self, read: Read) -> Result<Outcome, StoreFault> {
+        self.commit(read, |ledger| self.fits(ledger), |ledger| ledger.charged(self.cost).owing(self.debt()))
+    }
+
+    /// Changes the record, of which `is_allowed` holds, in the same way.
+    pub(super) fn commit(
+        &self,
+        mut read: Read,
+        is_allowed: impl Fn(&Ledger) -> bool,
+        change: impl Fn(Ledger) -> Ledger,
+    ) -> Result<Outcome, StoreFault> {
         if self.cost == 0 {
             return Ok(Outcome::Charged(read.ledger));
         }
         for _ in 0..ROUNDS {
-            let charged = read.ledger.charged(self.cost).owing(self.debt());
-            match self.write(&read.place, &charged) {
-                Ok(()) => return Ok(Outcome::Charged(charged)),
+            let changed = change(read.ledger);
+            match self.write(&read.place, &changed) {
+                Ok(()) => return Ok(Outcome::Charged(changed)),
                 Err(WriteError::Changed) => read = self.read()?,
                 Err(WriteError::Failed) => return Err(StoreFault::Unavailable),
             }
-            if !self.fits(&read.ledger) {
+            if !is_allowed(&read.ledger) {
                 return Ok(Outcome::Full(read.ledger));
             }
         }
@@ -91,13 +102,25 @@ impl Account<'_> {
         charged.clone()
     }
 
-    /// Changes the record whatever it holds. `None` where `change` wants none, or it could not be written.
-    pub(super) fn change(&self, change: impl Fn(&Ledger) -> Option<Ledger>) -> Option<Ledger> {
+    /// Changes the record whatever it holds. `None` where it could not be written.
+    pub(super) fn change(&self, change: impl Fn(&Ledger) -> Ledger) -> Option<Ledger> {
+        let Ok((changed, ())) = self.try_change(|ledger| Ok::<_, Infallible>((change(ledger), ())))?;
+        Some(changed)
+    }
+
+    /// Changes the record unless `change` says why not. `None` where it could not be written.
+    pub(super) fn try_change<T, E>(
+        &self,
+        change: impl Fn(&Ledger) -> Result<(Ledger, T), E>,
+    ) -> Option<Result<(Ledger, T), E>> {
         for _ in 0..ROUNDS {
             let read = self.read().ok()?;
-            let changed = change(&read.ledger)?;
-            match self.write(&read.place, &changed) {
-                Ok(()) => return Some(changed),
+            let changed = match change(&read.ledger) {
+                Ok(changed) => changed,
+                Err(why) => return Some(Err(why)),
+            };
+            match self.write(&read.place, &changed.0) {
+                Ok(()) => return Some(Ok(changed)),
                 Err(WriteError::Changed) => {}
                 Err(WriteError::Failed) => return None,
             }

@@ -1,22 +1,27 @@
 //! The record of one policy and one subject: the counts of all its windows.
 //!
 //! ```text
-//! version, 1 byte │ generation, 8 bytes │ owed, 4 │ synced, 8 │ asked, 8 │ a window each: length in seconds, 4 │ span, 8 │ previous, 4 │ current, 4
+//! version, 1 byte │ generation, 8 bytes │ owed, 4 │ synced, 8 │ asked, 8 │ in flight, 28 │ a window each: length in seconds, 4 │ span, 8 │ previous, 4 │ current, 4
 //! ```
+//!
+//! A record of version 3, which has nothing in flight, is read too: a node that changes to this version forgets nothing.
 //!
 //! Its size depends on the number of windows alone, so that it is written in place. Two routes to one entity may give a
 //! policy of one name different windows, and a configuration may change while requests run: windows are told by their
 //! length, and a window that counts for somebody else is kept as it is.
 
+use super::in_flight::InFlight;
 use super::window::Counts;
 use crate::config::Window;
 use crate::host::UnixMillis;
 use std::time::Duration;
 
 /// Version of the record.
-const VERSION: u8 = 3;
-/// Version (1 byte), generation (8), owed (4), synced (8), asked (8).
-const HEADER: usize = 29;
+const VERSION: u8 = 4;
+/// The version before, whose header ends where units in flight begin.
+const WITHOUT_FLIGHT: u8 = 3;
+/// Version (1 byte), generation (8), owed (4), synced (8), asked (8), in flight.
+const HEADER: usize = 29 + InFlight::SIZE;
 /// Length in seconds (4 bytes), span (8), previous (4), current (4).
 const ENTRY: usize = 20;
 /// Windows of others that are kept.
@@ -30,14 +35,16 @@ pub(super) struct Ledger {
     pub generation: u64,
     /// Units charged here that the cluster's engine has not been told of.
     pub owed: u32,
-    /// When the counts last came from the engine; the epoch where they never did.
+    /// Units charged here that are on their way to it.
+    pub in_flight: InFlight,
+    /// The engine's time of the counts that it said last; the epoch where it never did.
     pub synced: UnixMillis,
     /// When a worker last took it upon itself to push the record, whatever came of it.
     pub asked: UnixMillis,
     /// The windows in force.
     pub windows: Vec<(Window, Counts)>,
     /// Other windows that still count for somebody.
-    others: Vec<(Window, Counts)>,
+    pub(super) others: Vec<(Window, Counts)>,
     /// Whether counts were moved that a wrong clock had put ahead.
     pub is_moved: bool,
 }
@@ -47,14 +54,19 @@ impl Ledger {
     pub(super) fn begin(windows: &[Window], now: UnixMillis) -> Self {
         let fresh = |window: &Window| (*window, Counts::default().at(*window, now));
         let windows = windows.iter().map(fresh).collect();
-        let (synced, asked) = Default::default();
-        Self { generation: generation(), owed: 0, synced, asked, windows, others: Vec::new(), is_moved: false }
+        let header = Header { generation: generation(), ..Header::default() };
+        Self::of(header, windows, Vec::new(), false)
+    }
+
+    fn of(header: Header, windows: Vec<(Window, Counts)>, others: Vec<(Window, Counts)>, is_moved: bool) -> Self {
+        let Header { generation, owed, synced, asked, in_flight } = header;
+        Self { generation, owed, in_flight, synced, asked, windows, others, is_moved }
     }
 
     /// The ledger at `now`, from its record; `None` where the record is of another version. A policy whose limits change
     /// keeps what was counted, and a new window begins at zero.
     pub(super) fn read(record: &[u8], windows: &[Window], now: UnixMillis) -> Option<Self> {
-        let (Header { generation, owed, synced, asked }, mut stored) = entries(record)?;
+        let (header, mut stored) = entries(record)?;
         let is_moved = stored.iter().any(|(window, counts)| counts.is_ahead(*window, now));
         for (window, counts) in &mut stored {
             *counts = counts.at(*window, now);
@@ -69,8 +81,8 @@ impl Ledger {
         others.retain(|(window, counts)| is_other(window) && !counts.is_idle());
         let is_whole = others.len() <= MAX_OTHERS;
         others.truncate(MAX_OTHERS);
-        let generation = if is_whole { generation } else { self::generation() };
-        Some(Self { generation, owed, synced, asked, windows: windows_in_force, others, is_moved })
+        let generation = if is_whole { header.generation } else { generation() };
+        Some(Self::of(Header { generation, ..header }, windows_in_force, others, is_moved))
     }
 
     /// Whether nothing in a record counts any more at `now`.
@@ -91,6 +103,7 @@ impl Ledger {
         record.extend_from_slice(&self.owed.to_be_bytes());
         record.extend_from_slice(&self.synced.0.to_be_bytes());
         record.extend_from_slice(&self.asked.0.to_be_bytes());
+        self.in_flight.write(record);
         for (window, counts) in self.windows.iter().chain(&self.others) {
             record.extend_from_slice(&u32::try_from(window.length.as_secs()).unwrap_or(u32::MAX).to_be_bytes());
             record.extend_from_slice(&counts.span.to_be_bytes());
@@ -102,6 +115,11 @@ impl Ledger {
     /// Whether every window has room for `cost`. What costs nothing always has.
     pub(super) fn fits(&self, now: UnixMillis, cost: u32) -> bool {
         cost == 0 || self.windows.iter().all(|(window, counts)| counts.fits(*window, now, cost))
+    }
+
+    /// Whether no window is fuller than it may be.
+    pub(super) fn is_within(&self, now: UnixMillis) -> bool {
+        self.windows.iter().all(|(window, counts)| counts.fits(*window, now, 0))
     }
 
     /// The ledger with `cost` charged to every window.
@@ -123,21 +141,6 @@ impl Ledger {
         Self { owed: self.owed.saturating_sub(units), ..self }
     }
 
-    /// The same without its debt, which a worker tells the engine from `asked` on. Its counts are as old as they were.
-    pub(super) fn claimed(self, asked: UnixMillis) -> Self {
-        Self { owed: 0, asked, ..self }
-    }
-
-    /// The ledger with the engine's counts in place of its own, and on top what the engine has yet to be told.
-    pub(super) fn adopt(&self, counts: &[(Window, Counts)], now: UnixMillis) -> Self {
-        let told = |(window, own): &(Window, Counts)| {
-            let found = counts.iter().find(|(other, _)| other.length == window.length);
-            (*window, found.map_or(*own, |(_, counts)| counts.at(*window, now).charged(self.owed)))
-        };
-        let windows = self.windows.iter().map(told).collect();
-        Self { windows, synced: now, others: self.others.clone(), ..*self }
-    }
-
     /// The ledger with `cost`, charged in `charged`, given back; `None` where this is not the record that was charged.
     pub(super) fn refunded(&self, charged: &Self, cost: u32) -> Option<Self> {
         if self.generation == 0 || self.generation != charged.generation {
@@ -155,11 +158,13 @@ fn generation() -> u64 {
     if getrandom::fill(&mut bytes).is_ok() { u64::from_be_bytes(bytes) } else { 0 }
 }
 
+#[derive(Default)]
 struct Header {
     generation: u64,
     owed: u32,
     synced: UnixMillis,
     asked: UnixMillis,
+    in_flight: InFlight,
 }
 
 /// The head and the counts of a record.
@@ -169,14 +174,20 @@ fn entries(record: &[u8]) -> Option<(Header, Vec<(Window, Counts)>)> {
     let (owed, rest) = rest.split_first_chunk()?;
     let (synced, rest) = rest.split_first_chunk()?;
     let (asked, rest) = rest.split_first_chunk()?;
+    let (in_flight, rest) = match *version {
+        VERSION => rest.split_first_chunk().and_then(|(bytes, rest)| Some((InFlight::read(bytes)?, rest)))?,
+        WITHOUT_FLIGHT => (InFlight::default(), rest),
+        _ => return None,
+    };
     let header = Header {
         generation: u64::from_be_bytes(*generation),
         owed: u32::from_be_bytes(*owed),
         synced: UnixMillis(u64::from_be_bytes(*synced)),
         asked: UnixMillis(u64::from_be_bytes(*asked)),
+        in_flight,
     };
     let entries: Option<_> = rest.chunks(ENTRY).map(entry).collect();
-    (*version == VERSION).then_some((header, entries?))
+    Some((header, entries?))
 }
 
 /// A window's length and counts; the limit is the configuration's to say.
@@ -197,6 +208,7 @@ fn entry(bytes: &[u8]) -> Option<(Window, Counts)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quota::claim::Claim;
     use proptest::prelude::*;
 
     const NOW: UnixMillis = UnixMillis(600_000_000);
@@ -258,11 +270,20 @@ mod tests {
         assert!(!Ledger::is_idle(b"what is this", NOW), "what is not understood is in use");
     }
 
+    #[test]
+    fn a_record_of_the_version_before_is_read_with_all_that_it_holds() {
+        let ledger = Ledger::begin(&[window(5, 60)], NOW).charged(3).owing(2);
+        let mut bytes = record(&ledger);
+        bytes[0] = WITHOUT_FLIGHT;
+        bytes.drain(HEADER - InFlight::SIZE..HEADER);
+        assert_eq!(Ledger::read(&bytes, &[window(5, 60)], NOW), Some(ledger));
+    }
+
     proptest! {
         #[test]
         fn a_record_reads_back(lengths in proptest::collection::btree_set(1..2_678_400u64, 1..9), cost in 0..1000u32) {
             let windows: Vec<_> = lengths.into_iter().map(|seconds| window(7, seconds)).collect();
-            let ledger = Ledger::begin(&windows, NOW).charged(cost);
+            let ledger = Claim::ask(Ledger::begin(&windows, NOW).owing(cost), cost, NOW, Duration::from_secs(9));
             prop_assert_eq!(Ledger::read(&record(&ledger), &windows, NOW), Some(ledger));
         }
 

@@ -106,7 +106,7 @@ pub(super) fn charge_read(accounts: &[Account<'_>], reads: Vec<Read>) -> Charge 
 }
 
 /// The states of all windows; where the request `is_charged`, none of them refused it.
-fn states(accounts: &[Account<'_>], ledgers: &[Ledger], is_charged: bool) -> Vec<WindowState> {
+pub(super) fn states(accounts: &[Account<'_>], ledgers: &[Ledger], is_charged: bool) -> Vec<WindowState> {
     let windows = accounts
         .iter()
         .zip(ledgers)

@@ -1,8 +1,10 @@
 //! Quotas: sliding windows in a node's shared data, or in an engine that the nodes of a cluster share.
 
 mod account;
+mod claim;
 pub mod engine;
 pub mod fields;
+mod in_flight;
 mod key;
 mod ledger;
 mod limiter;

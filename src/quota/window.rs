@@ -24,6 +24,7 @@
 
 use crate::config::Window;
 use crate::host::{UnixMillis, millis, product};
+use std::cmp::Ordering;
 
 /// The counts of one window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,21 +40,17 @@ pub(super) struct Counts {
 impl Counts {
     /// The counts as they stand at `now`.
     pub(super) fn at(self, window: Window, now: UnixMillis) -> Self {
-        let span = now.0 / length(window);
-        match span.checked_sub(self.span) {
-            None if self.is_ahead(window, now) => {
-                Self { span, previous: 0, current: self.previous.saturating_add(self.current) }
-            }
-            None | Some(0) => self,
-            Some(1) => Self { span, previous: self.current, current: 0 },
-            Some(_) => Self { span, previous: 0, current: 0 },
+        let span = span(window, now);
+        if self.span.saturating_sub(span) > 1 {
+            return Self { span, previous: 0, current: self.previous.saturating_add(self.current) };
         }
+        self.moved_to(span)
     }
 
     /// Whether the counts come from a clock that was wrong. Where they are moved, they have to be written even if nothing is
     /// charged, or they would be found ahead, and moved, again and again.
     pub(super) fn is_ahead(self, window: Window, now: UnixMillis) -> bool {
-        self.span.saturating_sub(now.0 / length(window)) > 1
+        self.span.saturating_sub(span(window, now)) > 1
     }
 
     /// Whether nothing counts any more, for counts that stand at *now*.
@@ -87,6 +84,26 @@ impl Counts {
         }
     }
 
+    /// The counts moved on to a span that the record has reached; counts of that span or a later one stay as they are.
+    pub(super) fn moved_to(self, span: u64) -> Self {
+        match span.checked_sub(self.span) {
+            None | Some(0) => self,
+            Some(1) => Self { span, previous: self.current, current: 0 },
+            Some(_) => Self { span, previous: 0, current: 0 },
+        }
+    }
+
+    /// The larger of two counts; of counts of two spans, the later.
+    pub(super) fn larger(self, other: Self) -> Self {
+        match self.span.cmp(&other.span) {
+            Ordering::Less => other,
+            Ordering::Greater => self,
+            Ordering::Equal => {
+                Self { previous: self.previous.max(other.previous), current: self.current.max(other.current), ..self }
+            }
+        }
+    }
+
     /// Milliseconds from `now` until `cost` fits if nothing more is charged; the window's length where it never does.
     pub(super) fn wait(self, window: Window, now: UnixMillis, cost: u32) -> u64 {
         if self.fits(window, now, cost) {
@@ -115,6 +132,11 @@ impl Counts {
     fn elapsed(self, length: u64, now: UnixMillis) -> u64 {
         now.0.saturating_sub(self.start(length)).min(length)
     }
+}
+
+/// Number of the aligned span at `now`.
+pub(super) fn span(window: Window, now: UnixMillis) -> u64 {
+    now.0 / length(window)
 }
 
 /// Whether `cost` fits where so much is `used`.

@@ -4,7 +4,7 @@ use super::lines::ClientLines;
 use super::{Value, baggage, upstream_headers};
 use crate::config::{Config, Credentials};
 use crate::host::{Editing, RequestHeaders};
-use crate::identity::{COOKIE_ENDS, Principal};
+use crate::identity::{COOKIE_ENDS, Principal, is_addressed};
 use crate::ownership::Callee;
 use std::borrow::Cow;
 
@@ -66,9 +66,12 @@ fn editable<'a>(name: &str, headers: &'a dyn RequestHeaders) -> Option<Cow<'a, [
     }
 }
 
-/// Takes the token out of the request: the configured header and, where one is configured, the one cookie.
+/// Takes the token out of the request: the configured header, unless another scheme's credential is in it, and, where one is
+/// configured, the one cookie.
 fn remove_credential(credentials: &Credentials, headers: &dyn RequestHeaders, edits: &mut Vec<Edit>) {
-    edits.push(Edit::drop(credentials.header.clone()));
+    if is_addressed(credentials, headers) {
+        edits.push(Edit::drop(credentials.header.clone()));
+    }
     let Some(name) = &credentials.cookie else { return };
     let Some(cookies) = editable("cookie", headers) else { return };
     let cookies = String::from_utf8_lossy(&cookies);

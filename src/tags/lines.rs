@@ -1,7 +1,7 @@
 //! Header lines of a client's that must not reach the upstream as they came.
 
 use super::baggage;
-use crate::config::{ConsumerHeaders, Credentials, Tags};
+use crate::config::{Config, ConsumerHeaders, Credentials, Tags};
 use crate::host::{Editing, RequestHeaders};
 use crate::identity::has_cookie;
 
@@ -25,6 +25,9 @@ const CONSUMER_HEADERS: [&str; 6] = [
     "x-credential-identifier",
     "x-anonymous-consumer",
 ];
+
+/// By which some frameworks let a request have another method than the one that was decided on.
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
 /// Why a request's header lines cannot be made safe.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,19 +55,32 @@ pub(super) struct ClientLine {
     pub reads_as: &'static str,
 }
 
+/// What is protected on a route.
+pub(super) struct Protected<'a> {
+    pub tags: &'a Tags,
+    pub credentials: &'a Credentials,
+    /// Whether the method of a request must stay what was decided on.
+    pub method: bool,
+}
+
 impl ClientLines {
     /// Finds the protected lines among those of a request.
     ///
     /// # Errors
     /// [`HeaderFault`] where the upstream would get something that only this filter may say, or a credential, whatever the host is
     /// asked to do.
-    pub fn read(tags: &Tags, credentials: &Credentials, headers: &dyn RequestHeaders) -> Result<Self, HeaderFault> {
+    pub fn read(config: &Config, headers: &dyn RequestHeaders) -> Result<Self, HeaderFault> {
+        let Config { tags, credentials, .. } = config;
+        Self::find(&Protected { tags, credentials, method: config.depends_on_method() }, headers)
+    }
+
+    fn find(protected: &Protected<'_>, headers: &dyn RequestHeaders) -> Result<Self, HeaderFault> {
         let lines = headers.lines().ok_or(HeaderFault::TooMany)?;
         let first_only = headers.editing() == Editing::FirstLine;
-        let mut shared = SharedLines::new(credentials);
+        let mut shared = SharedLines::new(protected.credentials);
         let mut found = Vec::new();
         for (name, value) in lines {
-            if let Some(reads_as) = protected(name, tags) {
+            if let Some(reads_as) = protected.name(name) {
                 let is_repeated = found.iter().any(|line: &ClientLine| is_name(name, &line.name));
                 if !is_repeated {
                     found.push(ClientLine { name: String::from_utf8_lossy(name).into_owned(), reads_as });
@@ -120,11 +136,15 @@ fn is_name(name: &[u8], known: &str) -> bool {
     name.len() == known.len() && name.eq_ignore_ascii_case(known.as_bytes())
 }
 
-/// The protected name that an upstream may read `name` as.
-fn protected(name: &[u8], tags: &Tags) -> Option<&'static str> {
-    let consumer = tags.consumer_headers != ConsumerHeaders::Keep;
-    let mut known = TAGS.iter().chain(CONSUMER_HEADERS.iter().filter(|_| consumer));
-    known.find(|known| reads_as(name, known)).copied()
+impl Protected<'_> {
+    /// The protected name that an upstream may read `name` as.
+    fn name(&self, name: &[u8]) -> Option<&'static str> {
+        let consumer = self.tags.consumer_headers != ConsumerHeaders::Keep;
+        let consumer_headers = CONSUMER_HEADERS.iter().filter(|_| consumer);
+        let overrides = METHOD_OVERRIDES.iter().filter(|_| self.method);
+        let mut known = TAGS.iter().chain(consumer_headers).chain(overrides);
+        known.find(|known| reads_as(name, known)).copied()
+    }
 }
 
 /// Whether an upstream that maps `_` and `.` to `-` reads `name` as `known`.
@@ -138,18 +158,20 @@ mod tests {
     use super::super::tests::{Sent, credentials, tags};
     use super::*;
 
-    fn read(editing: Editing, sent: &[(&'static str, &'static [u8])]) -> Result<Vec<String>, HeaderFault> {
-        let lines = ClientLines::read(
-            &tags(ConsumerHeaders::Strip, true),
-            &credentials(Some("session")),
-            &Sent { editing, lines: sent.to_vec() },
-        )?;
+    fn read(
+        consumer_headers: ConsumerHeaders,
+        editing: Editing,
+        sent: &[(&'static str, &'static [u8])],
+    ) -> Result<Vec<String>, HeaderFault> {
+        let (tags, credentials) = (tags(consumer_headers, true), credentials(Some("session")));
+        let protected = Protected { tags: &tags, credentials: &credentials, method: true };
+        let lines = ClientLines::find(&protected, &Sent { editing, lines: sent.to_vec() })?;
         Ok(lines.0.into_iter().map(|line| format!("{} as {}", line.name, line.reads_as)).collect())
     }
 
     #[test]
     fn lines_that_an_upstream_may_read_as_a_protected_name_are_found() {
-        let sent: [(_, &[u8]); 10] = [
+        let sent: [(_, &[u8]); 12] = [
             ("X-Backstage-User", b"1"),
             ("x.backstage.user", b"1"),
             ("x_Backstage-entity.ref", b"1"),
@@ -159,6 +181,8 @@ mod tests {
             ("X_Backstage_Client", b"1"),
             ("x-backstage-groups-incomplete", b"cut"),
             ("x-backstage-user2", b"1"),
+            ("X-HTTP-Method-Override", b"DELETE"),
+            ("x_method_override", b"DELETE"),
             ("x-backstage-user", b"2"),
         ];
         let found = [
@@ -168,21 +192,19 @@ mod tests {
             "x-consumer-id as x-consumer-id",
             "X_Backstage_Client as x-backstage-client",
             "x-backstage-groups-incomplete as x-backstage-groups-incomplete",
+            "X-HTTP-Method-Override as x-http-method-override",
+            "x_method_override as x-method-override",
         ];
-        assert_eq!(read(Editing::EveryLine, &sent).unwrap(), found);
-        assert_eq!(read(Editing::FirstLine, &sent[..9]).unwrap(), found);
-        let kept = ClientLines::read(
-            &tags(ConsumerHeaders::Keep, true),
-            &credentials(None),
-            &Sent { editing: Editing::EveryLine, lines: sent.to_vec() },
-        );
-        assert_eq!(kept.unwrap().0.len(), 5, "Kong's own plugins may speak");
+        assert_eq!(read(ConsumerHeaders::Strip, Editing::EveryLine, &sent).unwrap(), found);
+        assert_eq!(read(ConsumerHeaders::Strip, Editing::FirstLine, &sent[..11]).unwrap(), found);
+        let kept = read(ConsumerHeaders::Keep, Editing::EveryLine, &sent).unwrap();
+        assert!(!kept.iter().any(|line| line.contains("consumer")), "Kong's own plugins may speak: {kept:?}");
     }
 
     #[test]
     fn a_second_line_that_cannot_be_changed_is_refused_where_it_says_what_only_the_filter_may() {
         type Lines = &'static [(&'static str, &'static [u8])];
-        let cases: [(Lines, Option<&str>); 14] = [
+        let cases: [(Lines, Option<&str>); 15] = [
             (&[("x-backstage-user", b"a"), ("X-Backstage-User", b"b")], Some("x-backstage-user")),
             (&[("x_backstage_user", b"a"), ("x_backstage_user", b"b")], Some("x-backstage-user")),
             (&[("x_backstage_user", b"a"), ("x-backstage-user", b"b")], None),
@@ -197,11 +219,16 @@ mod tests {
             (&[("cookie", b"session=t"), ("cookie", b"a=b")], None),
             (&[("cookie", b"a=b"), ("cookie", b"xsession=t; session2=t")], None),
             (&[("accept", b"a"), ("accept", b"b")], None),
+            (&[("x-http-method", b"GET"), ("x-http-method", b"PUT")], Some("x-http-method")),
         ];
         for (sent, refused) in cases {
             let fault = refused.map(|name| HeaderFault::Repeated(name.to_owned()));
-            assert_eq!(read(Editing::FirstLine, sent).err(), fault, "{sent:?}");
-            assert_eq!(read(Editing::EveryLine, sent).err(), None, "every line can be removed: {sent:?}");
+            assert_eq!(read(ConsumerHeaders::Strip, Editing::FirstLine, sent).err(), fault, "{sent:?}");
+            assert_eq!(
+                read(ConsumerHeaders::Strip, Editing::EveryLine, sent).err(),
+                None,
+                "every line can be removed: {sent:?}"
+            );
         }
     }
 
@@ -221,7 +248,8 @@ mod tests {
                 Editing::FirstLine
             }
         }
-        let read = ClientLines::read(&tags(ConsumerHeaders::Strip, true), &credentials(None), &Unlisted);
-        assert_eq!(read.unwrap_err(), HeaderFault::TooMany);
+        let (tags, credentials) = (tags(ConsumerHeaders::Strip, true), credentials(None));
+        let protected = Protected { tags: &tags, credentials: &credentials, method: false };
+        assert_eq!(ClientLines::find(&protected, &Unlisted).unwrap_err(), HeaderFault::TooMany);
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Labels in the order in which they stand in a name, with the pattern that takes each out: the whole marker, and the value.
 /// The filter's metadata for Kong and the `stats_tags` for Envoy are held to it by a test.
-pub const LABELS: [(&str, &str); 11] = [
+pub const LABELS: [(&str, &str); 12] = [
     ("entity", "(;entity=([^;]+))"),
     ("owner", "(;owner=([^;]+))"),
     ("group", "(;group=([^;]+))"),
@@ -22,6 +22,7 @@ pub const LABELS: [(&str, &str); 11] = [
     ("result", "(;result=([^;]+))"),
     ("kind", "(;kind=([^;]+))"),
     ("backstage", "(;backstage=([^;]+))"),
+    ("le", "(;le=([^;]+))"),
 ];
 
 /// Stands where a label has no value.
@@ -55,7 +56,7 @@ impl Telemetry {
     }
 
     /// `responses`: counts answers by entity, owner and class of status; `none` where the client left first.
-    /// `request_duration_ms`: how long they took.
+    /// `request_duration_ms_bucket`, `_sum` and `_count`: how long they took, by entity.
     pub fn response(
         &self,
         host: &dyn Metrics,
@@ -73,11 +74,7 @@ impl Telemetry {
             _ => NONE,
         };
         self.add(host, "responses", &[("entity", text(entity)), ("owner", text(owner)), ("class", class)], 1);
-        if let Some(id) =
-            self.registry.series(host, MetricKind::Histogram, "request_duration_ms", &[("entity", text(entity))])
-        {
-            host.record(id, millis(took));
-        }
+        self.registry.observe(host, "request_duration_ms", &[("entity", text(entity))], millis(took));
     }
 
     /// `quota_units`: units charged, by entity, group and policy.

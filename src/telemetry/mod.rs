@@ -1,6 +1,7 @@
 //! What operators see: metrics by entity and group, and one audit line a decision.
 
 mod audit;
+mod histogram;
 mod metrics;
 mod series;
 

@@ -1,4 +1,4 @@
-//! What kills workers and what fails open. Numbers are those of the facts about Kong's Wasm host.
+//! Traps, and what fails open. What kills without a trap is in `deaths.rs`. Numbers are those of the facts about Kong's Wasm host.
 
 // The helpers of tests are tests too, which the lints' own exception does not see.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]

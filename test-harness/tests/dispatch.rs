@@ -7,7 +7,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::{BOTH, PAUSE, Probe, begin, calls, get, lines, reply, said, start, start_on};
+use support::{BOTH, PAUSE, Probe, begin, calls, get, lines, reply, request, said, start, start_on};
 use test_harness::{DispatchFailure, LogLevel, Profile, RequestHead, Step};
 
 fn waits(probe: Probe, body: String) -> Probe {
@@ -53,13 +53,32 @@ fn a_request_waits_for_its_last_call() {
 
 // Fact 7.
 #[test]
-fn kong_traps_on_calls_from_response_headers() {
-    for (profile, status) in [(Profile::Kong, 500), (Profile::Envoy, 200)] {
-        let probe = Probe::new();
-        let call = probe.good_call();
-        let mut worker = start(profile, probe.on("proxy_on_response_headers", call));
-        assert_eq!(get(&mut worker).unwrap().status, status, "{profile:?}");
+fn kong_lets_a_request_call_until_it_goes_upstream() {
+    for (callback, on_kong) in
+        [("proxy_on_request_headers", 200), ("proxy_on_request_body", 200), ("proxy_on_response_headers", 500)]
+    {
+        for (profile, status) in [(Profile::Kong, on_kong), (Profile::Envoy, 200)] {
+            let probe = Probe::new();
+            let call = probe.good_call();
+            let pause = if callback == "proxy_on_response_headers" { support::CONTINUE } else { PAUSE };
+            let probe = probe.on_returning(callback, call, pause);
+            let go_on = "(drop (call $continue (i32.const 0)))";
+            let mut worker = start(profile, probe.on("proxy_on_http_call_response", go_on));
+            let outcome = request(&mut worker, RequestHead::new("POST", "/").body("hello")).unwrap();
+            assert_eq!(outcome.status, status, "{profile:?} {callback}");
+        }
     }
+}
+
+// Facts 4 and 7.
+#[test]
+fn kong_traps_on_calls_while_it_configures_and_then_runs_no_filter() {
+    let probe = Probe::new();
+    let (call, ran) = (probe.good_call(), probe.say("ran"));
+    let mut worker = start(Profile::Kong, probe.on("proxy_on_configure", call).on("proxy_on_request_headers", ran));
+    let outcome = get(&mut worker).unwrap();
+    assert_eq!((outcome.status, outcome.dispatches.len()), (200, 0));
+    assert!(said(&mut worker).is_empty());
 }
 
 // Fact 7.
@@ -73,20 +92,18 @@ fn kong_traps_on_calls_from_the_log_phase() {
     assert!(critical[0].contains("can only send HTTP dispatch"), "{critical:?}");
 }
 
-// Fact 7.
+// Fact 7. Answers may, too: `deaths.rs` says whose.
 #[test]
-fn ticks_and_answers_may_call() {
+fn ticks_may_call() {
     let probe = Probe::new();
-    let (first, second) = (probe.good_call(), probe.good_call());
-    let body = format!("(if (i32.eqz (global.get $count)) (then (global.set $count (i32.const 1)) {second}))");
-    let mut worker = start(Profile::Kong, probe.on("proxy_on_tick", first).on("proxy_on_http_call_response", body));
-    let calls = worker.tick("route").unwrap();
-    assert_eq!((calls.len(), calls[0].exchange), (1, None));
-    assert_eq!(worker.dispatch_reply(calls[0].token, reply(200)).unwrap(), Step::Background);
-    let calls = worker.take_dispatches();
-    assert_eq!(calls.len(), 1);
-    worker.dispatch_reply(calls[0].token, reply(200)).unwrap();
-    assert!(worker.take_dispatches().is_empty());
+    let call = probe.good_call();
+    let mut worker = start(Profile::Kong, probe.on("proxy_on_tick", call));
+    for _ in 0..2 {
+        let calls = worker.tick("route").unwrap();
+        assert_eq!((calls.len(), calls[0].exchange), (1, None));
+        assert_eq!(worker.dispatch_reply(calls[0].token, reply(200)).unwrap(), Step::Background);
+        assert!(worker.take_dispatches().is_empty());
+    }
 }
 
 // Fact 8.

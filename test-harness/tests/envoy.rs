@@ -87,6 +87,16 @@ fn metrics_carry_their_labels() {
     let decisions: Vec<_> = metrics.lines().filter(|line| line.starts_with("decisions{")).collect();
     assert!(decisions.iter().any(|line| line.contains("entity=\"api:default/payments\"")), "{decisions:?}");
     assert!(decisions.iter().any(|line| line.contains("decision=\"deny\"")), "{decisions:?}");
+    // Latency, in which `histogram_quantile` finds what it needs.
+    for bound in ["10", "5000", "+Inf"] {
+        let is_bucket = |line: &str| {
+            line.starts_with("request_duration_ms_bucket{")
+                && ["entity=\"api:default/payments\"", &format!("le=\"{bound}\"")]
+                    .iter()
+                    .all(|label| line.contains(label))
+        };
+        assert!(metrics.lines().any(is_bucket), "{bound}: {metrics}");
+    }
 }
 
 #[test]

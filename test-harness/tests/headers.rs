@@ -1,11 +1,11 @@
-//! Headers, local responses and properties. Numbers are those of the facts about Kong's Wasm host.
+//! Headers, bodies and local responses. Numbers are those of the facts about Kong's Wasm host.
 
 // The helpers of tests are tests too, which the lints' own exception does not see.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
 
-use support::{BOTH, Probe, begin, get, lines, node, request, said, start, start_on};
+use support::{BOTH, Probe, begin, get, lines, listed, node, request, said, sent, start, start_on};
 use test_harness::{LogLevel, Profile, RequestHead, ResponseStep, Step};
 
 /// Logs how many bytes the whole map takes, then reads its last name the way the SDK does: from the lengths.
@@ -69,60 +69,143 @@ fn setting_path_scheme_and_host_changes_what_is_sent_on_envoy_only() {
             probe.edit("replace", 0, ":scheme", "https"),
             probe.edit("replace", 0, "host", "other.test"),
             probe.edit("add", 0, "x-added", "1"),
-            probe.remove(0, "x-secret"),
         ]
         .concat();
         let mut worker = start(profile, probe.on("proxy_on_request_headers", body));
-        let outcome = request(&mut worker, RequestHead::get("/a?b").header("X-Secret", "s")).unwrap();
-        let sent = outcome.upstream.unwrap();
+        let sent = request(&mut worker, RequestHead::get("/a?b")).unwrap().upstream.unwrap();
         assert_eq!((sent.path.as_str(), sent.authority.as_str()), (path, authority), "{profile:?}");
-        assert_eq!((sent.header("x-added"), sent.header("x-secret")), (Some("1"), None), "{profile:?}");
+        assert_eq!(sent.header("x-added"), Some("1"), "{profile:?}");
     }
 }
 
-// Read in the source of the module: its look-up does not see that nginx has marked a header as gone.
+/// Something a filter does to a header of that map and name.
+type Edit = fn(&Probe, u32, &str) -> String;
+
+const REQUEST: u32 = 0;
+const RESPONSE: u32 = 2;
+
+const REMOVE: Edit = |p, map, name| p.remove(map, name);
+const SET: Edit = |p, map, name| p.edit("replace", map, name, "new");
+const SET_EMPTY: Edit = |p, map, name| p.edit("replace", map, name, "");
+const ADD: Edit = |p, map, name| p.edit("add", map, name, "new");
+const REMOVE_AND_SET: Edit = |p, map, name| p.remove(map, name) + &p.edit("replace", map, name, "new");
+const REMOVE_AND_ADD: Edit = |p, map, name| p.remove(map, name) + &p.edit("add", map, name, "new");
+const SET_TWICE: Edit = |p, map, name| p.edit("replace", map, name, "old") + &p.edit("replace", map, name, "new");
+const SET_ALL: Edit = |p, map, name| p.set_headers(map, &[(name, "new")]);
+
+/// What became of a header that a filter has edited, a value a line: what the upstream got, what the filter then listed, what it
+/// then read by name.
+type Became = (Vec<String>, Vec<String>, String);
+
+fn owned(values: &[&str]) -> Vec<String> {
+    values.iter().map(|value| (*value).to_owned()).collect()
+}
+
+fn edited(profile: Profile, name: &str, values: &[&str], edit: Edit) -> Became {
+    let probe = Probe::new();
+    let body = edit(&probe, REQUEST, name) + &probe.list_headers(REQUEST) + &probe.show_header(REQUEST, name);
+    let mut worker = start(profile, probe.on("proxy_on_request_headers", body));
+    let head = values.iter().fold(RequestHead::get("/"), |head, value| head.header(name, *value));
+    let outcome = request(&mut worker, head).unwrap();
+    let mut said = said(&mut worker);
+    let (read, list) = (said.pop().unwrap(), said.pop().unwrap());
+    assert!(said.iter().all(|status| status == "00"), "the filter is not told: {said:?}");
+    (sent(&outcome.upstream.unwrap(), name), listed(&list, name), read)
+}
+
+// Fact 36, its table.
 #[test]
-fn a_removed_header_is_not_sent_but_still_read_on_kong() {
-    for (profile, read) in [(Profile::Kong, "s"), (Profile::Envoy, "01")] {
-        let probe = Probe::new();
-        let body = probe.remove(0, "x-secret") + &probe.show_header(0, "x-secret");
-        let mut worker = start(profile, probe.on("proxy_on_request_headers", body));
-        let outcome = request(&mut worker, RequestHead::get("/").header("x-secret", "s")).unwrap();
-        assert_eq!(outcome.upstream.unwrap().header("x-secret"), None);
-        assert_eq!(said(&mut worker), ["00", read], "{profile:?}");
+fn kong_sends_what_a_filter_has_removed_and_sets_only_the_first_line() {
+    for (edit, what, one, two) in [
+        (REMOVE, "remove", &["client"][..], &["client1", "client2"][..]),
+        (SET, "set", &["new"], &["new", "client2"]),
+        (SET_EMPTY, "set to nothing", &[""], &["", "client2"]),
+        (REMOVE_AND_SET, "remove, then set", &["client", "new"], &["client1", "client2", "new"]),
+        (SET_ALL, "set the whole map", &["client", "new"], &["client1", "client2", "new"]),
+    ] {
+        for name in ["x-tag", "X-Consumer-Username", "x_tag", "cookie", "baggage"] {
+            for (values, sent) in [(&["client"][..], one), (&["client1", "client2"], two)] {
+                assert_eq!(edited(Profile::Kong, name, values, edit).0, sent, "{what} {name}");
+            }
+        }
     }
 }
 
-// Read in the source of the module: nginx's own headers have one slot each, which a removal leaves occupied.
 #[test]
-fn kong_can_set_but_not_add_an_authorization_it_has_removed() {
-    for (how, profile, sent) in [
-        ("add", Profile::Kong, None),
-        ("replace", Profile::Kong, Some("new")),
-        ("add", Profile::Envoy, Some("new")),
-        ("replace", Profile::Envoy, Some("new")),
+fn envoy_removes_headers_and_sets_all_of_their_lines() {
+    for (edit, what, left) in [
+        (REMOVE, "remove", &[][..]),
+        (SET, "set", &["new"]),
+        (SET_EMPTY, "set to nothing", &[""]),
+        (REMOVE_AND_SET, "remove, then set", &["new"]),
+        (SET_ALL, "set the whole map", &["new"]),
+    ] {
+        for values in [&["client"][..], &["client1", "client2"]] {
+            let (sent, listed, _) = edited(Profile::Envoy, "x-tag", values, edit);
+            assert_eq!((sent, listed), (owned(left), owned(left)), "{what}");
+        }
+    }
+}
+
+// Fact 36, and the source of the module: a removed line keeps its place without its hash. Listing passes it over, looking it up by
+// name does not, and setting does not find it again.
+#[test]
+fn what_a_filter_on_kong_sees_is_not_what_is_sent() {
+    for (edit, values, sent, listed, read) in [
+        (REMOVE, &["client"][..], &["client"][..], &[][..], "client"),
+        (REMOVE, &["client1", "client2"], &["client1", "client2"], &[], "client1"),
+        (REMOVE_AND_SET, &["client"], &["client", "new"], &["new"], "client"),
+        (SET, &["client"], &["new"], &["new"], "new"),
+        // Setting the first of two lines takes the hash off both.
+        (SET, &["client1", "client2"], &["new", "client2"], &[], "new"),
+        (SET_TWICE, &["client"], &["new"], &["new"], "new"),
+        (SET_TWICE, &["client1", "client2"], &["old", "client2", "new"], &["new"], "old"),
+        (ADD, &["client"], &["client", "new"], &["client", "new"], "client"),
+        (SET, &[], &["new"], &["new"], "new"),
+    ] {
+        let became = edited(Profile::Kong, "x-tag", values, edit);
+        assert_eq!(became, (owned(sent), owned(listed), read.to_owned()), "{values:?}");
+    }
+}
+
+// Fact 36. nginx keeps a pointer to the first line of these names.
+#[test]
+fn a_removed_authorization_is_sent_by_kong_and_comes_back_when_it_is_set() {
+    for (edit, sent, listed) in [
+        (REMOVE, &["client"][..], &[][..]),
+        (SET, &["new"], &["new"]),
+        (SET_EMPTY, &[""], &[""]),
+        (REMOVE_AND_SET, &["new"], &["new"]),
+        (SET_ALL, &["new"], &["new"]),
+        // "cannot add new builtin request header".
+        (REMOVE_AND_ADD, &["client"], &[]),
+        (ADD, &["client"], &["client"]),
+    ] {
+        let (got, list, _) = edited(Profile::Kong, "authorization", &["client"], edit);
+        assert_eq!((got, list), (owned(sent), owned(listed)));
+    }
+}
+
+// Measured with fact 36: setting a response header that stands twice leaves none of it, on Kong.
+#[test]
+fn kong_loses_a_response_header_of_two_lines_that_is_set() {
+    for (profile, values, what, left) in [
+        (Profile::Kong, &["a"][..], SET, &["new"][..]),
+        (Profile::Kong, &["a", "b"], SET, &[]),
+        (Profile::Kong, &["a", "b"], SET_TWICE, &["new"]),
+        (Profile::Kong, &["a", "b"], REMOVE_AND_SET, &["new"]),
+        (Profile::Kong, &["a", "b"], SET_ALL, &["new"]),
+        (Profile::Kong, &["a", "b"], REMOVE, &[]),
+        (Profile::Envoy, &["a", "b"], SET, &["new"]),
     ] {
         let probe = Probe::new();
-        let body = probe.remove(0, "authorization") + &probe.edit(how, 0, "authorization", "new");
-        let mut worker = start(profile, probe.on("proxy_on_request_headers", body));
-        let outcome = request(&mut worker, RequestHead::get("/").header("authorization", "old")).unwrap();
-        assert_eq!(outcome.upstream.unwrap().header("authorization"), sent, "{profile:?} {how}");
-        assert_eq!(said(&mut worker), ["00", "00"], "the filter is not told");
-    }
-}
-
-// The same look-up finds the old value first.
-#[test]
-fn a_header_removed_and_set_anew_is_sent_anew_but_read_as_of_old_on_kong() {
-    for (profile, read) in [(Profile::Kong, "old"), (Profile::Envoy, "new")] {
-        let probe = Probe::new();
-        let body =
-            [probe.remove(0, "x-owner"), probe.edit("replace", 0, "x-owner", "new"), probe.show_header(0, "x-owner")]
-                .concat();
-        let mut worker = start(profile, probe.on("proxy_on_request_headers", body));
-        let outcome = request(&mut worker, RequestHead::get("/").header("x-owner", "old")).unwrap();
-        assert_eq!(outcome.upstream.unwrap().header("x-owner"), Some("new"), "{profile:?}");
-        assert_eq!(said(&mut worker), ["00", "00", read], "{profile:?}");
+        let body = what(&probe, RESPONSE, "x-two");
+        let mut worker = start(profile, probe.on("proxy_on_response_headers", body));
+        let (id, _) = begin(&mut worker, RequestHead::get("/"));
+        let lines = values.iter().map(|value| ("x-two".to_owned(), value.as_bytes().to_vec())).collect();
+        let ResponseStep::Respond(head) = worker.response(id, 200, lines).unwrap() else { panic!("hung") };
+        let got: Vec<_> = head.headers.iter().map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect();
+        assert_eq!(got, owned(left), "{profile:?} {values:?}");
     }
 }
 
@@ -212,72 +295,6 @@ fn response_phases_cannot_pause_on_kong() {
     assert_eq!(worker.response(id, 200, Vec::new()).unwrap(), ResponseStep::Hung);
 }
 
-// Fact 26.
-#[test]
-fn kongs_properties_are_read_written_or_trap() {
-    let cases: [(&str, Option<&str>, Result<&str, ()>); 12] = [
-        ("kong.route_id", None, Ok("r-1")),
-        ("kong.route_name", None, Ok("01")),
-        ("kong.client.protocol", None, Ok("http")),
-        ("kong.version", None, Ok("3.9.3")),
-        ("kong.made_up", None, Ok("01")),
-        ("kong.ctx.shared.owner", Some("team"), Ok("00")),
-        ("kong.ctx.shared.none", None, Ok("01")),
-        ("kong.response.source", None, Err(())),
-        ("kong.service.response.status", None, Err(())),
-        ("kong.made_up", Some("x"), Err(())),
-        ("kong.configuration.prefix", Some("x"), Err(())),
-        ("made.up", Some("x"), Ok("01")),
-    ];
-    for (path, value, expected) in cases {
-        let probe = Probe::new();
-        let body = match value {
-            None => probe.show_property(path),
-            Some(value) => probe.set_property(path, value),
-        };
-        let mut worker = start(Profile::Kong, probe.on("proxy_on_request_headers", body));
-        let outcome = request(&mut worker, RequestHead::get("/").property("kong.route_id", "r-1")).unwrap();
-        match expected {
-            Ok(text) => assert_eq!(said(&mut worker), [text], "{path}"),
-            Err(()) => assert_eq!(outcome.status, 500, "{path}"),
-        }
-    }
-}
-
-// Fact 27.
-#[test]
-fn in_the_log_phase_kong_knows_only_what_was_read_before() {
-    let probe = Probe::new();
-    let early = probe.show_property("kong.route_id");
-    let late = probe.show_property("kong.route_id") + &probe.show_property("kong.service_id");
-    let probe = probe.on("proxy_on_request_headers", early).on("proxy_on_log", late);
-    let mut worker = start(Profile::Kong, probe);
-    let head = RequestHead::get("/").property("kong.route_id", "r-1").property("kong.service_id", "s-1");
-    request(&mut worker, head).unwrap();
-    assert_eq!(said(&mut worker), ["r-1", "r-1", "01"]);
-}
-
-#[test]
-fn scoped_properties_outside_a_request_fail_on_kong() {
-    let probe = Probe::new();
-    let body = probe.show_property("kong.node.id") + &probe.show_property("plugin_name");
-    let mut worker = start(Profile::Kong, probe.on("proxy_on_tick", body));
-    worker.tick("route").unwrap();
-    assert_eq!(said(&mut worker), ["10", "backstage_kong"]);
-}
-
-#[test]
-fn the_requests_own_properties_are_there_on_both() {
-    for profile in BOTH {
-        let probe = Probe::new();
-        let paths = ["request.path", "request.url_path", "request.query", "request.method", "request.headers.x-a"];
-        let body = paths.map(|path| probe.show_property(path)).concat();
-        let mut worker = start(profile, probe.on("proxy_on_request_headers", body));
-        request(&mut worker, RequestHead::get("/a?b=c").header("x-a", "1")).unwrap();
-        assert_eq!(said(&mut worker), ["/a?b=c", "/a", "b=c", "GET", "1"], "{profile:?}");
-    }
-}
-
 // Fact 28.
 #[test]
 fn kong_never_says_that_a_request_ends_with_its_headers() {
@@ -289,15 +306,57 @@ fn kong_never_says_that_a_request_ends_with_its_headers() {
     }
 }
 
+const SHOW_BODY: &str =
+    "(call $show (call $buffer (i32.const 0) (i32.const 0) (i32.const 99999) (i32.const 16) (i32.const 20)))";
+
 #[test]
 fn a_body_is_seen_in_one_piece_after_the_headers() {
     for profile in BOTH {
-        let show =
-            "(call $show (call $buffer (i32.const 0) (i32.const 0) (i32.const 99) (i32.const 16) (i32.const 20)))";
-        let mut worker = start(profile, Probe::new().on("proxy_on_request_body", show));
+        let mut worker = start(profile, Probe::new().on("proxy_on_request_body", SHOW_BODY));
         let (id, step) = begin(&mut worker, RequestHead::new("POST", "/").body("hello"));
         let Step::Forward(sent) = step else { panic!("{step:?}") };
         assert_eq!((said(&mut worker), sent.body), (vec!["hello".to_owned()], b"hello".to_vec()), "{profile:?}");
         worker.abort(id).unwrap();
     }
+}
+
+// Fact 43.
+#[test]
+fn a_request_can_be_denied_for_its_body() {
+    for profile in BOTH {
+        let probe = Probe::new();
+        let body = SHOW_BODY.to_owned() + &probe.respond(403, "no", &[]);
+        let mut worker = start(profile, probe.on_returning("proxy_on_request_body", body, support::PAUSE));
+        let outcome = request(&mut worker, RequestHead::new("POST", "/").body("hello")).unwrap();
+        assert_eq!((outcome.status, outcome.upstream), (403, None), "{profile:?}");
+        assert_eq!(said(&mut worker)[0], "hello", "{profile:?}");
+    }
+}
+
+// Fact 50.
+#[test]
+fn kong_keeps_a_large_body_in_a_file_out_of_the_filters_reach() {
+    for (profile, size, errors, read) in
+        [(Profile::Kong, 8192, 0, true), (Profile::Kong, 8193, 1, false), (Profile::Envoy, 8193, 0, true)]
+    {
+        let probe = Probe::new();
+        let body = SHOW_BODY.to_owned() + &probe.if_header("x-deny", &probe.respond(403, "no", &[]));
+        let mut worker = start(profile, probe.on("proxy_on_request_body", body));
+        let post = || RequestHead::new("POST", "/").body("b".repeat(size));
+        let outcome = request(&mut worker, post()).unwrap();
+        assert_eq!(outcome.upstream.unwrap().body.len(), size, "{profile:?} {size}");
+        assert_eq!(lines(&outcome.logs, LogLevel::Error).len(), errors, "{profile:?} {size}");
+        assert_eq!(lines(&outcome.logs, LogLevel::Info)[0] != "01", read, "{profile:?} {size}");
+        let outcome = request(&mut worker, post().header("x-deny", "1")).unwrap();
+        assert_eq!((outcome.status, outcome.upstream), (403, None), "a denial works: {profile:?} {size}");
+    }
+    for (profile, text) in [(Profile::Kong, "01"), (Profile::Envoy, "hello")] {
+        let mut worker = start(profile, Probe::new().on("proxy_on_request_headers", SHOW_BODY));
+        request(&mut worker, RequestHead::new("POST", "/").body("hello")).unwrap();
+        assert_eq!(said(&mut worker), [text], "before its phase: {profile:?}");
+    }
+    let small = node(Profile::Kong).client_body_buffer_size(4).build();
+    let mut worker = start_on(&small, Probe::new().on("proxy_on_request_body", SHOW_BODY));
+    request(&mut worker, RequestHead::new("POST", "/").body("hello")).unwrap();
+    assert_eq!(said(&mut worker), ["01"]);
 }

@@ -6,7 +6,7 @@
 mod support;
 
 use support::{BOTH, Probe, begin, get, lines, node, request, said, start, start_on};
-use test_harness::{LogLevel, Profile, Reload, RequestHead, Step, Worker};
+use test_harness::{LogLevel, Metric, Profile, Reload, RequestHead, Step, Worker};
 
 const TICK_EVERY_SECOND: &str = "(call $say (call $set_tick (i32.const 1000)))";
 
@@ -101,6 +101,58 @@ fn an_unchanged_configuration_keeps_its_root_context() {
         worker.reload(&configs(&[("route", "{}"), ("more", "{}")])).unwrap();
         assert_eq!(said(&mut worker), ["00"], "only the new one was configured: {profile:?}");
     }
+}
+
+/// Says what it finds in shared data, puts something there, and counts.
+fn remembers() -> Probe {
+    let probe = Probe::new();
+    let name = probe.text("requests");
+    let count = format!(
+        "(drop (call $define (i32.const 0) {name} (i32.const 64)))
+         (drop (call $increment (i32.load (i32.const 64)) (i64.const 1)))"
+    );
+    let body = probe.show_shared("key") + &probe.set_shared("key", Some("value"), "0") + &count;
+    probe.on("proxy_on_request_headers", body)
+}
+
+// Fact 40.
+#[test]
+fn kong_reload_empties_the_zones_and_keeps_the_metrics() {
+    let node = node(Profile::Kong).build();
+    let mut old = start_on(&node, remembers());
+    get(&mut old).unwrap();
+    assert_eq!(said(&mut old), ["01", "00"], "nothing there at first");
+    let reloaded = node.after_kong_reload();
+    assert_eq!((reloaded.shared_data_bytes(), node.shared_data_bytes()), (0, 5));
+    let mut new = start_on(&reloaded, remembers());
+    get(&mut new).unwrap();
+    assert_eq!(said(&mut new), ["01", "00"]);
+    assert_eq!(reloaded.metrics()["pw:backstage_kong:requests"], Metric::Counter(2));
+    // A worker that still has requests to finish has what it had.
+    get(&mut old).unwrap();
+    assert_eq!(said(&mut old), ["value", "08"]);
+    node.advance(1000);
+    assert_eq!(reloaded.now_ms(), node.now_ms());
+}
+
+// Fact 40.
+#[test]
+fn a_configuration_posted_to_kong_leaves_the_zones_as_they_are() {
+    let mut worker = start(Profile::Kong, remembers());
+    get(&mut worker).unwrap();
+    assert_eq!(worker.reload(&configs(&[("route", "new")])).unwrap(), Reload::Applied);
+    said(&mut worker);
+    get(&mut worker).unwrap();
+    assert_eq!(said(&mut worker), ["value", "08"]);
+}
+
+// Envoy has no such thing.
+#[test]
+fn only_kong_reloads() {
+    let node = node(Profile::Envoy).build();
+    let mut worker = start_on(&node, remembers());
+    get(&mut worker).unwrap();
+    assert_eq!(node.after_kong_reload().shared_data_bytes(), 5);
 }
 
 // Fact 30.

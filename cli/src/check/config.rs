@@ -2,6 +2,7 @@
 
 use super::known::{Known, can_be_held};
 use crate::finding::{File, Finding};
+use crate::kong::config_fault;
 use crate::yaml::{Node, Value, line_of};
 use backstage_kong::config::{Config, Issuer};
 use backstage_kong::entity::{DEFAULT_NAMESPACE, EntityRef};
@@ -24,15 +25,21 @@ pub(super) fn findings(
     attached: Option<&Attached<'_>>,
     known: Option<&Known<'_>>,
 ) -> Vec<Finding> {
-    // Kong takes a text in the place of an object.
+    // Kong takes a text in the place of an object, but only where the filter has no metadata beside it.
     if let Value::Text(text) = &node.value {
-        return match crate::yaml::load(text) {
-            Ok(documents) => documents.first().map_or_else(Vec::new, |inner| {
-                let of_text = Checked { file, node: inner, is_text: Some(node.line), attached, known };
-                of_text.findings()
-            }),
-            Err(error) => vec![Finding::error(file.line(node.line), format!("the configuration {}", error.problem))],
-        };
+        let outer = Checked { file, node, is_text: None, attached, known };
+        let mut findings: Vec<_> = outer.violation().into_iter().collect();
+        match crate::yaml::load(text) {
+            Ok(documents) => {
+                let inner = documents.first();
+                let inner = inner.map(|inner| Checked { file, node: inner, is_text: Some(node.line), attached, known });
+                findings.extend(inner.iter().flat_map(Checked::findings));
+            }
+            Err(error) => {
+                findings.push(Finding::error(file.line(node.line), format!("the configuration {}", error.problem)));
+            }
+        }
+        return findings;
     }
     Checked { file, node, is_text: None, attached, known }.findings()
 }
@@ -58,6 +65,7 @@ impl Checked<'_> {
         };
         let mut findings = self.ownership(&config);
         findings.extend(self.merging_transforms(&config));
+        findings.extend(self.violation());
         for (path, entity) in self.references() {
             let is_known = self.known.is_none_or(|known| known.has(&entity));
             if !is_known {
@@ -94,6 +102,12 @@ impl Checked<'_> {
             Some(self.warning(&path, message).fix(fix))
         };
         config.issuers.iter().enumerate().filter_map(finding).collect()
+    }
+
+    /// What Kong refuses by the filter's schema, before the filter sees it.
+    fn violation(&self) -> Option<Finding> {
+        let (path, problem) = config_fault(&self.node.to_json())?;
+        Some(self.error(&path, format!("{}: {problem}", self.path(&path))).fix("Kong does not load it as it is"))
     }
 
     /// Whether somebody owns what is behind the route, and whether the catalog agrees.

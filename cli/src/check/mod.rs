@@ -9,7 +9,7 @@ use crate::annotations;
 use crate::catalog::{Catalog, CatalogArgs, Link};
 use crate::finding::{File, Finding};
 use crate::out::{self, BOLD, Ending};
-use crate::yaml::Node;
+use crate::yaml::{self, Node};
 use anyhow::bail;
 use backstage_kong::catalog::Fault;
 use clap::Args;
@@ -90,14 +90,19 @@ fn of_file(file: &File, text: &str, known: Option<&Known<'_>>) -> Vec<Finding> {
         Ok(documents) => documents,
         Err(finding) => return vec![finding],
     };
-    match documents.as_slice() {
+    let otherwise = yaml::read_otherwise(text).into_iter();
+    let mut findings: Vec<_> = otherwise
+        .map(|one| Finding::error(file.line(one.line), one.problem).fix("put it in quotes, or write what is meant"))
+        .collect();
+    findings.extend(match documents.as_slice() {
         [document] if document.get("_format_version").is_some() => kong::findings(file, document, known),
         documents if documents.iter().any(is_entity) => {
             vec![Finding::error(file.line(1), "has entities of a catalog").fix("give it with --catalog")]
         }
         [document] => config::findings(file, document, None, known),
         _ => vec![Finding::error(file.line(1), "has several documents, or none; a configuration is one")],
-    }
+    });
+    findings
 }
 
 fn is_entity(document: &Node) -> bool {

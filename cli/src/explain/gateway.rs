@@ -93,7 +93,7 @@ impl Gateway {
         let (config, _) = KongYml::parse(text, Filters::Among(&[name]))?;
         let worker = Worker::default();
         let router = Some(Router::new(&config));
-        let KongYml { services, routes } = config;
+        let KongYml { services, routes, .. } = config;
         let guarded = |found: kong_yml::Route| {
             let service = services.get(found.service);
             let tags = found.tags.iter().chain(service.into_iter().flat_map(|service| &service.tags));

@@ -1,7 +1,7 @@
 //! A request that was never sent.
 
 use anyhow::{Context, bail};
-use backstage_kong::host::{Editing, Lines, RequestHeaders, joined};
+use backstage_kong::host::{Editing, KONG_LISTS, Lines, RequestHeaders, joined};
 use std::borrow::Cow;
 
 /// A request.
@@ -60,7 +60,12 @@ impl RequestHeaders for Request {
     }
 
     fn lines(&self) -> Option<Lines<'_>> {
-        Some(Box::new(self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()))))
+        let is_host = |(name, _): &(String, _)| name.eq_ignore_ascii_case("host");
+        let count = self.headers.iter().filter(|header| !is_host(header)).count() + 1;
+        let is_listed = count <= KONG_LISTS;
+        is_listed.then(|| {
+            Box::new(self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()))) as Lines<'_>
+        })
     }
 
     /// As on Kong: what is explained holds there, and a request that only Kong refuses is refused here too.

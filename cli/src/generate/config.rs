@@ -3,6 +3,7 @@
 use super::template::Template;
 use crate::catalog::{Catalog, Item};
 use crate::finding::Finding;
+use crate::kong::config_fault;
 use crate::yaml::{Node, line_of};
 use backstage_kong::catalog::{Entry, Index, QUOTA_TIER};
 use backstage_kong::config::{AgentAccess, Allow, Config, group_annotation};
@@ -189,16 +190,17 @@ impl Configurations<'_> {
         quotas
     }
 
-    /// Holds a configuration to the filter's own parser.
+    /// Holds a configuration to the filter's own parser, and to the schema by which Kong judges it first.
     fn checked(&self, item: &Item, config: &Value) -> Result<(), Finding> {
-        let json = serde_json::to_vec(config).map_err(|error| {
+        let json = serde_json::to_value(config).map_err(|error| {
             Finding::error(self.template.file.line(1), format!("is nothing that JSON can say: {error}"))
         })?;
-        let Err(error) = Config::parse(&json) else { return Ok(()) };
-        let is_ours = ["entity", "owner", "consumers"].iter().any(|field| error.path.starts_with(field));
-        let place =
-            if is_ours { item.place() } else { self.template.file.line(line_of(&self.template.node, &error.path)) };
-        Err(Finding::error(place, format!("{}: {} (for {})", error.path, error.problem, item.reference)))
+        let parsed = Config::parse(json.to_string().as_bytes());
+        let fault = parsed.err().map(|error| (error.path, error.problem.to_string()));
+        let Some((path, problem)) = fault.or_else(|| config_fault(&json)) else { return Ok(()) };
+        let is_ours = ["entity", "owner", "consumers"].iter().any(|field| path.starts_with(field));
+        let place = if is_ours { item.place() } else { self.template.file.line(line_of(&self.template.node, &path)) };
+        Err(Finding::error(place, format!("{path}: {problem} (for {})", item.reference)))
     }
 
     /// Tiers that no policy of the template knows: then the policies' own windows count.

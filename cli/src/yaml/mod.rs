@@ -3,11 +3,13 @@
 //! Errors have to name the line of a field, and merging into a file has to know which lines an item is on; readers on top of
 //! serde tell neither. [`load`] makes [`Node`]s of the events of `saphyr-parser`.
 
+mod kong;
 mod load;
 mod locate;
 mod scalar;
 mod write;
 
+pub use kong::{Otherwise, read_otherwise};
 pub use load::{LoadError, load};
 pub use locate::line_of;
 pub use write::write;

@@ -79,7 +79,7 @@ fn scalar(text: &str) -> String {
 /// Whether a text needs no quotes, in any version of YAML.
 fn is_plain(text: &str) -> bool {
     const OTHERS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
-    let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '_')
+    let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         // `600/1m` is no number; `10:30`, `2027-01-31` and `1_000` are something else than texts to some.
         || text.starts_with(|c: char| c.is_ascii_digit()) && text.contains('/');
     starts_well

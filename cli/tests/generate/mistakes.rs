@@ -111,6 +111,11 @@ fn mistakes_of_templates_are_told_with_their_line() {
             "t.yaml:4: error: issuers[0].algorithms[0]",
         ),
         ("policy: {agents: some}\n", "t.yaml:1: error: policy.agents"),
+        // The filter would take it, but Kong does not.
+        (
+            &format!("{TEMPLATE}realm: null\n"),
+            "t.yaml:2: error: realm: is null; it must be a string (for api:default/x)",
+        ),
         ("owner: group:default/a\n", "t.yaml:1: error: `owner` comes from the catalog"),
         (
             "catalog: {url: 'https://b'}\nissuers: []\nrealm: ${REALM}\n",

@@ -12,7 +12,7 @@ mod verification;
 pub use preset::group_annotation;
 
 use super::error::{ConfigError, Problem};
-use super::{Audit, Catalog, Config, ConsumerHeaders, Credentials, OnStale, Tags, Zones, raw};
+use super::{Audit, Catalog, Config, ConsumerHeaders, Credentials, Mode, OnStale, Tags, Zones, raw};
 use crate::entity::{DEFAULT_NAMESPACE, EntityRef};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -37,15 +37,16 @@ impl Config {
         let consumers = each(&raw.consumers.0, "consumers", |text, path| self::owner(text, path))?;
         let known = Known { owner: owner.is_some(), catalog: catalog.as_ref() };
         known.check_entity(entity.is_some(), owner.is_some() || !consumers.is_empty())?;
+        let policy = policy::policy(raw.policy, known)?;
         Ok(Self {
-            policy: policy::policy(raw.policy, known)?,
+            credentials: credentials(raw.credentials, policy.mode)?,
+            policy,
             issuers: issuer::issuers(raw.issuers.0, &issuer_texts, known, &catalog_text)?,
             quotas: raw.quotas.map(|quotas| quota::quotas(quotas, known.catalog.is_some())).transpose()?,
             entity,
             catalog,
             owner,
             consumers,
-            credentials: credentials(raw.credentials)?,
             verification: verification::verification(&raw.verification)?,
             tags: tags(&raw.tags),
             audit: audit(&raw.audit)?,
@@ -87,10 +88,14 @@ fn issuer_texts(config: &Value) -> Vec<String> {
     config.get("issuers").and_then(Value::as_array).into_iter().flatten().map(Value::to_string).collect()
 }
 
-fn credentials(raw: raw::Credentials) -> Parsed<Credentials> {
+fn credentials(raw: raw::Credentials, mode: Mode) -> Parsed<Credentials> {
     let header = raw.header.to_ascii_lowercase();
     if !is_token(&header) {
         return Err(not_allowed("credentials.header", raw.header, "a header name (RFC 9110 §5.1)"));
+    }
+    if !may_carry_credentials(&header) {
+        let allowed = "a header that neither the gateway nor this filter uses for something else";
+        return Err(not_allowed("credentials.header", raw.header, allowed));
     }
     let scheme = raw.scheme.unwrap_or_else(|| (header == "authorization").then(|| "Bearer".to_owned()));
     if let Some(scheme) = scheme.as_deref().filter(|scheme| !is_token(scheme)) {
@@ -104,10 +109,42 @@ fn credentials(raw: raw::Credentials) -> Parsed<Credentials> {
         header,
         scheme,
         cookie: raw.cookie,
-        forward_token: raw.forward_token,
+        forward_token: raw.forward_token.unwrap_or(mode == Mode::Shadow),
         pass_cors_preflight: matches!(raw.cors_preflight, raw::Preflight::Pass),
         max_token_bytes: usize::try_from(max).unwrap_or(usize::MAX),
     })
+}
+
+/// Whether a header can be emptied on its way to the upstream without harm.
+fn may_carry_credentials(header: &str) -> bool {
+    const OTHERS: [&str; 14] = [
+        "baggage",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "traceparent",
+        "tracestate",
+        "transfer-encoding",
+        "upgrade",
+        "x-request-id",
+    ];
+    const TAGS: [&str; 9] = [
+        "x-anonymous-consumer",
+        "x-backstage-agent",
+        "x-backstage-client",
+        "x-backstage-entity",
+        "x-backstage-groups",
+        "x-backstage-owner",
+        "x-backstage-user",
+        "x-consumer-",
+        "x-credential-",
+    ];
+    !OTHERS.contains(&header) && !TAGS.iter().any(|tag| header.replace('_', "-").starts_with(tag))
 }
 
 fn tags(raw: &raw::Tags) -> Tags {

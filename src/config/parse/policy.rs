@@ -26,12 +26,12 @@ pub(super) fn policy(raw: Option<raw::Policy>, known: Known<'_>) -> Parsed<Polic
         raw::Agents::ReadOnly => AgentAccess::ReadOnly,
         raw::Agents::Allow => AgentAccess::Allow,
     };
-    let mode = mode(&raw.mode);
+    let (mode, case_sensitive) = (mode(&raw.mode), raw.case_sensitive);
     let Some(raw_rules) = raw.rules else {
         known.catalog.ok_or_else(|| missing("policy.rules"))?;
         let (methods, paths, principals) = Default::default();
         let rule = Rule { name: CATALOG_RULE.into(), methods, paths, principals, allow: vec![Allow::Catalog] };
-        return Ok(Policy { mode, agents, rules: vec![rule] });
+        return Ok(Policy { mode, agents, case_sensitive, rules: vec![rule] });
     };
     let mut names = BTreeSet::new();
     let mut rules = Vec::with_capacity(raw_rules.0.len());
@@ -41,7 +41,7 @@ pub(super) fn policy(raw: Option<raw::Policy>, known: Known<'_>) -> Parsed<Polic
         once(&mut names, &rule.name, format!("{path}.name"))?;
         rules.push(rule);
     }
-    Ok(Policy { mode, agents, rules })
+    Ok(Policy { mode, agents, case_sensitive, rules })
 }
 
 pub(super) fn mode(raw: &raw::Mode) -> Mode {

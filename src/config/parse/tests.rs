@@ -280,3 +280,39 @@ fn what_is_not_json_is_refused_without_a_panic() {
         assert!(Config::parse(text).is_err());
     }
 }
+
+#[test]
+fn a_header_that_cannot_be_emptied_carries_no_credentials() {
+    let with = |header: &str| {
+        let mut config = minimal();
+        config["credentials"] = json!({"header": header});
+        Config::parse(config.to_string().as_bytes())
+    };
+    for header in
+        ["Host", "cookie", "baggage", "Content-Length", "x-backstage-user", "X_Backstage-Owner", "x-consumer-id"]
+    {
+        let error = with(header).unwrap_err().to_string();
+        assert!(error.starts_with("credentials.header: ") || error.contains("credentials.header"), "{error}");
+        assert!(error.contains(header), "{error}");
+    }
+    for header in ["authorization", "x-access-token", "x-backstage-token", "proxy-authorization"] {
+        assert!(with(header).is_ok(), "{header}");
+    }
+}
+
+#[test]
+fn in_shadow_mode_the_token_goes_on_unless_the_configuration_says_otherwise() {
+    let cases = [
+        ("enforce", None, false),
+        ("enforce", Some(true), true),
+        ("shadow", None, true),
+        ("shadow", Some(false), false),
+    ];
+    for (mode, forward_token, forwarded) in cases {
+        let mut config = minimal();
+        config["policy"]["mode"] = json!(mode);
+        config["credentials"] = forward_token.map_or(json!({}), |forward| json!({"forward_token": forward}));
+        let config = Config::parse(config.to_string().as_bytes()).unwrap();
+        assert_eq!(config.credentials.forward_token, forwarded, "{mode} {forward_token:?}");
+    }
+}

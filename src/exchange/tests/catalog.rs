@@ -221,12 +221,13 @@ fn in_shadow_mode_a_route_without_an_entity_passes_and_is_recorded() {
     let (node, backstage) = (Node::new(), backstage());
     let route = node.route(&config(json!({"policy": {"mode": "shadow"}})));
     let asked = get(Some("a token that nobody looks at")).with("baggage", "backstage.user=user:default/root,k=v");
-
     let sent = asked.told(behind(Some("other"), &[]));
-    let (_, effect) = backstage.serve(node.send_at(&route, NOW, &sent), &node.cx(NOW), &sent);
+    assert_eq!(audit(node.send(&route, &sent).1)["reason"], "catalog_unavailable", "nobody waits for the catalog");
+    backstage.tick(&node, &route, NOW);
+    let effect = node.send(&route, &sent).1;
     let Effect::Forward(forward) = &effect else { panic!("not forwarded") };
     assert_eq!(set(forward, "baggage"), Some("k=v"));
-    assert_eq!(edited(forward, "authorization"), Some(None));
+    assert_eq!(edited(forward, "authorization"), None);
     let line = audit(effect);
     assert_eq!((&line["decision"], &line["reason"]), (&json!("shadow_deny"), &json!("entity_unknown")));
 }

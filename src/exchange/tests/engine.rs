@@ -117,8 +117,7 @@ fn what_was_admitted_beside_the_engine_is_told_by_a_tick() {
     let call = node.tick(&route, later).unwrap();
     assert!(call.to.path.ends_with("/add/0/1/1/3600/2"), "{}", call.to.path);
     node.answer(later, counted(true, 1).as_ref());
-    let call = node.tick(&route, later).unwrap();
-    assert!(call.to.path.ends_with("/0/1/3600/2"), "what is owed is told once: {}", call.to.path);
+    assert_eq!(node.tick(&route, later), None, "one call for what is owed");
 }
 
 #[test]
@@ -133,6 +132,33 @@ fn a_periodic_route_asks_once_and_then_goes_by_what_it_knows() {
     assert!(!has_asked);
     let (effect, has_asked) = send(&node, &route, NOW, None);
     assert_eq!((answered(effect).0, has_asked), (429, false), "the budget of two is used");
-    let (_, has_asked) = send(&node, &route, NOW.after(Duration::from_secs(3)), None);
-    assert!(has_asked, "what it knows is older than two intervals");
+    let (effect, has_asked) = send(&node, &route, NOW.after(Duration::from_secs(3)), None);
+    assert_eq!((answered(effect).0, has_asked), (429, false), "the engine knows of one, and would let another pass");
+}
+
+#[test]
+fn a_periodic_route_asks_again_when_it_has_not_heard_of_the_counts_for_two_intervals() {
+    let node = Node::new();
+    let route = node.route(&with_engine(&json!({"synchronise": "periodic"})));
+    for (seconds, reply) in [(0, counted(true, 1)), (3, counted(true, 2)), (6, counted(false, 2))] {
+        let (_, has_asked) = send(&node, &route, NOW.after(Duration::from_secs(seconds)), reply.as_ref());
+        assert!(has_asked, "after {seconds} s");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_while_the_engine_is_asked_is_charged_nothing() {
+    let node = Node::new();
+    let route = node.route(&with_engine(&json!({"synchronise": "periodic"})));
+    let request = get(Some(&token(json!({"groups": ["checkout"]}))));
+    for _ in 0..5 {
+        let (exchange, effect) = node.send(&route, &request);
+        assert!(matches!(effect, Effect::Dispatch(_)));
+        exchange.finished(&node.cx(NOW), None);
+    }
+    let statuses = [(); 3].map(|()| match send(&node, &route, NOW, None).0 {
+        Effect::Answer(answer) => answer.status,
+        _ => 200,
+    });
+    assert_eq!(statuses, [200, 200, 429]);
 }

@@ -115,10 +115,15 @@ impl Node {
 
     /// The call that a tick makes, if it makes one. It goes by the token 1.
     fn tick(&self, route: &Route, now: UnixMillis) -> Option<Call> {
+        self.tick_as(route, now, 1)
+    }
+
+    /// The same, by another token.
+    fn tick_as(&self, route: &Route, now: UnixMillis, token: u32) -> Option<Call> {
         let mut sent = None;
         tick(&self.background, route, &self.cx(now), &mut |call| {
             assert!(sent.replace(call.clone()).is_none(), "one call a tick");
-            Some(1)
+            Some(token)
         });
         sent
     }
@@ -238,11 +243,101 @@ fn shadow_mode_records_a_denial_and_lets_pass() {
         (line["decision"].as_str(), line["reason"].as_str()),
         (Some("shadow_deny"), Some("credentials_required"))
     );
-    assert_eq!(
-        answered(node.send(&route, &get(Some("not.a.token"))).1).0,
-        401,
-        "an invalid token is refused even here"
-    );
+    assert_eq!(edited(&forwarded(node.send(&route, &get(Some("a.b.c"))).1), "authorization"), None, "as before");
+}
+
+/// The audit line of a request that passes.
+fn line(effect: Effect) -> Value {
+    serde_json::from_str(&forwarded(effect).audit.unwrap().1).unwrap()
+}
+
+#[test]
+fn shadow_mode_refuses_charges_and_delays_nothing() {
+    let quotas = json!({"policies": [{"name": "p", "per": "group", "windows": ["1/1h"]}]});
+    let mut enforced = config();
+    enforced["quotas"] = quotas.clone();
+    let mut shadow = enforced.clone();
+    shadow["policy"]["mode"] = json!("shadow");
+    shadow["issuers"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"issuer": "https://cold.example", "audiences": ["payments"]}));
+    let node = Node::new();
+    let (enforced, shadow) = (node.route(&enforced), node.route(&shadow));
+    let of_group = |group: &str| get(Some(&token(json!({"groups": [group]}))));
+    let cases = [
+        (of_group("payments"), "allow", "owner"),
+        (of_group("payments"), "shadow_deny", "quota_exceeded"),
+        (of_group("strangers"), "shadow_deny", "not_allowed"),
+        (get(None), "shadow_deny", "credentials_required"),
+        (get(Some("a b")), "shadow_deny", "credential_malformed"),
+        (get(Some("not.a.token")), "shadow_deny", "token_malformed"),
+        (get(Some(&token(json!({"exp": 1})))), "shadow_deny", "token_expired"),
+        (get(Some(&token(json!({"iss": "https://cold.example"})))), "shadow_deny", "keys_unavailable"),
+        (get(None).with("authorization", "Basic YTpi"), "shadow_deny", "credentials_required"),
+        (get(None).with("x-backstage-user", "a").with("x-backstage-user", "b"), "shadow_deny", "credentials_required"),
+    ];
+    for (sent, decision, reason) in cases {
+        let (exchange, effect) = node.send(&shadow, &sent);
+        assert!(exchange.response_headers().is_empty());
+        let Effect::Forward(forward) = &effect else { panic!("{reason}: not forwarded at once") };
+        assert_eq!(edited(forward, "authorization"), None, "{reason}: the credential goes on as it came");
+        assert_ne!(edited(forward, "x-backstage-user").flatten(), Some("a"));
+        let line = line(effect);
+        assert_eq!((&line["decision"], &line["reason"]), (&json!(decision), &json!(reason)));
+        assert_eq!(line["mode"], "shadow");
+    }
+    forwarded(node.send(&enforced, &of_group("payments")).1);
+    assert_eq!(answered(node.send(&enforced, &of_group("payments")).1).0, 429, "a budget of its own");
+
+    let mut removes = config();
+    removes["policy"]["mode"] = json!("shadow");
+    removes["credentials"] = json!({"forward_token": false});
+    let forward = forwarded(node.send(&node.route(&removes), &of_group("payments")).1);
+    assert_eq!(edited(&forward, "authorization"), Some(None), "where the configuration says so");
+}
+
+#[test]
+fn in_shadow_mode_what_a_host_cannot_strip_is_refused_all_the_same() {
+    let node = Node::new();
+    let mut config = config();
+    config["policy"]["mode"] = json!("shadow");
+    let mut sent = get(None).with("x-backstage-user", "a").with("x-backstage-user", "b");
+    sent.editing = Editing::FirstLine;
+    let (status, problem) = answered(node.send(&node.route(&config), &sent).1);
+    assert_eq!((status, &problem["reason"]), (400, &json!("header_repeated")));
+}
+
+#[test]
+fn another_schemes_credential_is_the_upstreams_business() {
+    let node = Node::new();
+    let mut open = config();
+    open["policy"]["rules"] = json!([{"allow": ["anyone"]}]);
+    let (open, closed) = (node.route(&open), node.route(&config()));
+    for credential in ["Basic YTpi", "AWS4-HMAC-SHA256 Credential=a, Signature=b", ""] {
+        let sent = get(None).with("authorization", credential);
+        assert_eq!(edited(&forwarded(node.send(&open, &sent).1), "authorization"), None, "{credential:?}");
+        let (status, problem) = answered(node.send(&closed, &sent).1);
+        assert_eq!((status, &problem["reason"]), (401, &json!("credentials_required")), "{credential:?}");
+    }
+    let two = get(None).with("authorization", "Basic YTpi").with("authorization", "Bearer a.b.c");
+    assert_eq!(answered(node.send(&open, &two).1).0, 400);
+}
+
+#[test]
+fn a_method_override_does_not_reach_the_upstream_where_the_method_matters() {
+    let node = Node::new();
+    let mut by_caller = config();
+    by_caller["policy"] = json!({"agents": "allow", "rules": [{"allow": ["owner"]}]});
+    let sent = || {
+        let token = token(json!({"groups": ["payments"]}));
+        get(Some(&token)).with("X-HTTP-Method-Override", "DELETE").with("x_http_method", "PUT")
+    };
+    for (config, dropped) in [(config(), Some(None)), (by_caller, None)] {
+        let forward = forwarded(node.send(&node.route(&config), &sent()).1);
+        assert_eq!(edited(&forward, "x-http-method-override"), dropped);
+        assert_eq!(edited(&forward, "x_http_method"), dropped);
+    }
 }
 
 #[test]
@@ -270,7 +365,10 @@ fn an_exhausted_quota_is_charged_to_the_group_that_granted_access() {
 #[test]
 fn a_preflight_passes_without_a_token_and_without_forged_tags() {
     let node = Node::new();
-    let route = node.route(&config());
+    let mut passes = config();
+    passes["credentials"] = json!({"cors_preflight": "pass"});
+    passes["quotas"] = json!({"policies": [{"name": "p", "per": "user", "windows": ["2/1h"]}]});
+    let (route, checks) = (node.route(&passes), node.route(&config()));
     let preflight = Sent::new(vec![
         (":method", "OPTIONS".into()),
         (":path", "/payments".into()),
@@ -280,7 +378,10 @@ fn a_preflight_passes_without_a_token_and_without_forged_tags() {
     ]);
     let forward = forwarded(node.send(&route, &preflight).1);
     assert_eq!(edited(&forward, "x_backstage-user"), Some(None));
-    assert!(forward.edits.iter().all(|edit| edit.value.is_none()));
+    assert_eq!(set(&forward, "x-backstage-entity-ref"), Some("api:default/payments"));
+    assert_eq!(answered(node.send(&checks, &preflight).1).0, 401, "unless the route says so, it is checked");
+    forwarded(node.send(&route, &preflight).1);
+    assert_eq!(answered(node.send(&route, &preflight).1).0, 429, "and charged to callers without a token");
 }
 
 #[test]

@@ -198,12 +198,25 @@ fn one_tick_looks_after_the_keys_of_all_routes_with_one_call_at_a_time() {
 }
 
 #[test]
-fn a_provider_that_hangs_keeps_others_waiting_for_a_minute_at_most() {
+fn a_provider_that_never_answers_keeps_others_waiting_for_a_minute_and_is_not_called_again() {
     let node = Node::new();
     let routes = [node.route(&with_remote_keys()), node.route(&with(json!({"issuer": "https://other.example"})))];
-    let first = node.tick(&routes[0], NOW).unwrap();
+    assert_eq!(node.tick(&routes[0], NOW).unwrap().to.authority, "idp.example");
     let in_a_minute = NOW.after(Duration::from_secs(60));
     assert_eq!(node.tick(&routes[0], in_a_minute), None);
-    let second = node.tick(&routes[0], in_a_minute.after(Duration::from_millis(1))).unwrap();
-    assert_ne!(first.to.authority, second.to.authority);
+    let calls = |from: u64, to: u64| {
+        let mut called = Vec::new();
+        for second in from..to {
+            let now = NOW.after(Duration::from_secs(second));
+            while let Some(call) = node.tick_as(&routes[0], now, 2) {
+                called.push(call.to.authority);
+                background_answered(&node.background, &node.cx(now), 2, None);
+            }
+        }
+        called.dedup();
+        called
+    };
+    assert_eq!(calls(61, 200), ["other.example"]);
+    node.answer(NOW.after(Duration::from_secs(200)), None);
+    assert!(calls(200, 300).contains(&"idp.example".to_owned()), "once the host has ended its call");
 }

@@ -3,27 +3,28 @@
 use crate::config::{QuotaPolicy, Quotas, Window};
 use crate::digest::digest;
 use crate::host::{SharedData, UnixMillis};
+use crate::quota::StoreFault;
 use crate::quota::account::{Account, Read};
 use crate::quota::key::{KeySecret, Subject, Subjects, key};
-use crate::quota::{Charge, StoreFault, limiter};
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// One line a policy.
 pub struct Bill {
-    pub(super) zone: String,
     pub(super) lines: Vec<Line>,
 }
 
 /// A policy's record for the subject of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
+    /// The node's quota zone.
+    pub zone: Rc<str>,
     pub policy: Rc<str>,
     /// Its key in the node's shared data.
     pub key: String,
-    /// Its key in the engine.
+    /// Its key in the engine. The braces around the entity mean nothing any more; without them nodes of two versions would not share
+    /// their counts.
     pub shared: String,
     pub windows: Vec<Window>,
     pub units: u32,
@@ -41,9 +42,11 @@ impl Bill {
         method: &str,
         secret: impl Fn() -> Result<KeySecret, StoreFault>,
     ) -> Result<Self, StoreFault> {
+        let shared_zone: Rc<str> = zone.into();
         let line = |policy: &QuotaPolicy| {
             let subject = subjects.subject(policy.per);
             Ok(Line {
+                zone: shared_zone.clone(),
                 policy: policy.name.clone(),
                 key: key(zone, subjects.entity, policy, &subject, &secret)?,
                 shared: format!("bk:{{{}}}:{}:{}:{}", subjects.entity, policy.name, policy.per.name(), who(&subject)),
@@ -51,42 +54,20 @@ impl Bill {
                 units: policy.cost_of(method),
             })
         };
-        Ok(Self { zone: zone.to_owned(), lines: quotas.policies.iter().map(line).collect::<Result<_, _>>()? })
+        Ok(Self { lines: quotas.policies.iter().map(line).collect::<Result<_, _>>()? })
     }
 
-    /// Charges the node's records, and notes what the engine is owed.
-    pub fn charge(&self, store: &dyn SharedData, now: UnixMillis) -> Charge {
-        match self.read(store, now) {
-            Ok((accounts, reads)) => limiter::charge_read(&accounts, reads),
-            Err(fault) => Charge::StoreFailed(fault),
-        }
-    }
-
-    /// The same where the node's counts came from the engine no longer than `age` ago; `None` where they are older.
-    pub fn charge_known(&self, store: &dyn SharedData, now: UnixMillis, age: Duration) -> Option<Charge> {
-        match self.read(store, now) {
-            Ok((_, reads)) if reads.iter().any(|read| is_out_of_step(read.ledger.synced, now, age)) => None,
-            Ok((accounts, reads)) => Some(limiter::charge_read(&accounts, reads)),
-            Err(fault) => Some(Charge::StoreFailed(fault)),
-        }
-    }
-
-    fn read<'a>(
-        &'a self,
-        store: &'a dyn SharedData,
-        now: UnixMillis,
-    ) -> Result<(Vec<Account<'a>>, Vec<Read>), StoreFault> {
-        let accounts: Vec<_> = self.lines.iter().map(|line| line.account(store, &self.zone, now)).collect();
-        let reads = accounts.iter().map(Account::read).collect::<Result<_, _>>()?;
-        Ok((accounts, reads))
+    /// The node's records, at the engine's time.
+    pub(super) fn accounts<'a>(&'a self, store: &'a dyn SharedData, now: UnixMillis) -> Vec<Account<'a>> {
+        self.lines.iter().map(|line| line.account(store, now)).collect()
     }
 }
 
 impl Line {
-    pub(super) fn account<'a>(&'a self, store: &'a dyn SharedData, zone: &'a str, now: UnixMillis) -> Account<'a> {
+    pub(super) fn account<'a>(&'a self, store: &'a dyn SharedData, now: UnixMillis) -> Account<'a> {
         Account {
             store,
-            zone,
+            zone: &self.zone,
             key: Cow::Borrowed(&self.key),
             policy: &self.policy,
             windows: &self.windows,
@@ -95,17 +76,11 @@ impl Line {
             owes: true,
         }
     }
-
-    /// Records with the same tag are in one slot of a Redis Cluster, and may stand in one call.
-    pub(super) fn tag(&self) -> &str {
-        self.shared.split_once('}').map_or(self.shared.as_str(), |(tag, _)| tag)
-    }
 }
 
-/// Whether two times are more than `age` apart. The engine's clock may have been set back; then what was told before does
-/// not count, rather than for ever.
-fn is_out_of_step(synced: UnixMillis, now: UnixMillis, age: Duration) -> bool {
-    now.since(synced).max(synced.since(now)) > age
+/// Reads all records.
+pub(super) fn read(accounts: &[Account<'_>]) -> Result<Vec<Read>, StoreFault> {
+    accounts.iter().map(Account::read).collect()
 }
 
 /// A subject in a key of the engine. What clients may have chosen is hashed, for length and for discretion.

@@ -1,38 +1,56 @@
 //! Quotas that the nodes of a cluster count together, in Redis behind Webdis.
 //!
-//! **Exact**: each request is one call of a script that charges all its records or none.
+//! **Exact** (`ask.rs`): each request is one call of a script that charges all its records or none. No budget is passed.
 //!
-//! **Periodic**: a request is charged to the node's own records, which hold what the engine last said and what was admitted
-//! since. Once an interval each record in use is pushed by one worker of the node: what the node owes is added in the engine, and
-//! the engine's counts come back. A record that the node has not heard of for two intervals is not gone by; the request asks,
-//! as if it were exact.
+//! **Periodic**: a request is charged to the node's own records. They hold what the engine last said, and on top what this node
+//! admitted since and the engine has not said that it knows of. Beside requests (`sync.rs`) a worker pushes what is owed and takes
+//! back the engine's counts, each record about once an interval. A request asks the engine itself, as in exact mode, where
 //!
-//! **How far periodic may overshoot.** A node admits by counts that are at most two intervals old, and lacks only what *other* nodes
-//! admitted since. So a budget of *l* units is passed by no more than *(n − 1) × min(l, what a node admits in two intervals)*.
+//! - the node has not heard of one of its records for two intervals, or has not pushed what it owes for it for two intervals, or
+//! - the worker keeps too many records in step already (10,000).
 //!
-//! A question that arrives after who asked has ceased to wait changes nothing there: it carries the engine's time until when it
-//! counts. What an engine did whose answer was lost counts twice.
+//! **What holds.** One node alone never admits more than the limit, however its workers' questions and pushes are answered: out of
+//! order, late, or not at all. Each request that asks is charged to the node's record before it is sent, so that other workers
+//! see it; and where the record has no room because of units that the engine does not know of yet, the request is refused
+//! without being asked for, since the engine would let it pass.
 //!
-//! While the engine fails, what nodes admit by themselves (`on_engine_error: local`) is owed, and pushed once it is back.
+//! With *n* nodes, a budget of *l* units is passed by at most *(n − 1) × min(l, what a node admits in two intervals)* where
+//! pushes are on time: counts are then one interval old at most, and lack what other nodes have admitted in an interval before
+//! that. If pushes come late, both grow to two intervals and no further: then requests ask.
+//!
+//! **What does not hold.** While the engine does not answer, `on_engine_error: local` lets each node count for itself, and what
+//! nodes admit is pushed once the engine is back. What an engine did whose answer was lost counts twice, and so may what a worker had
+//! sent that died. Units that were admitted in one span of a window and are pushed in the next count in the next. Records that lie in
+//! several nodes of a Redis Cluster cannot be charged in one call, and Webdis does not follow a cluster's redirections: the engine
+//! is one primary.
+//!
+//! A question that arrives after its sender has ceased to wait changes nothing there: it carries the engine's time until when it
+//! counts.
 
+mod ask;
 mod bill;
 mod breaker;
+mod in_use;
 mod protocol;
 mod sync;
 
+pub use ask::{Answered, Ask, Begun, Claims};
 pub use bill::Bill;
-pub use protocol::{Answered, Asking, EngineError, Tally};
+pub use protocol::EngineError;
 pub use sync::{Push, Pushed};
 
-use super::Charge;
-use crate::config::Engine;
+use super::claim::Claim;
+use super::window::Counts;
+use crate::config::{Engine, Window};
 use crate::host::{SharedData, UnixMillis};
+use crate::http::{Call, Reply};
 use breaker::Breaker;
-use protocol::Mode;
+use in_use::InUse;
+use protocol::{Asking, Tally};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use sync::InUse;
+use std::time::Duration;
 
 /// What a worker knows of an engine.
 pub struct EngineState {
@@ -40,7 +58,7 @@ pub struct EngineState {
     breaker: Breaker,
     /// How far the engine's clock is ahead of the node's, in milliseconds; not known before its first answer.
     ahead: Cell<Option<i64>>,
-    in_use: RefCell<BTreeMap<String, InUse>>,
+    in_use: RefCell<InUse>,
 }
 
 /// The engines that the routes of a worker know, each once.
@@ -53,7 +71,8 @@ impl Engines {
         if let Some(known) = self.0.borrow().get(engine) {
             return known.clone();
         }
-        let (breaker, ahead, in_use) = Default::default();
+        let (breaker, ahead) = Default::default();
+        let in_use = RefCell::new(InUse::new(engine.interval));
         let state = Rc::new(EngineState { engine: engine.clone(), breaker, ahead, in_use });
         self.0.borrow_mut().insert(engine.clone(), state.clone());
         state
@@ -63,6 +82,21 @@ impl Engines {
     pub fn all(&self) -> Vec<Rc<EngineState>> {
         self.0.borrow().values().cloned().collect()
     }
+}
+
+/// What the engine said of a bill.
+struct Told {
+    tally: Tally,
+    /// The counts of each line.
+    counts: Vec<Vec<(Window, Counts)>>,
+}
+
+/// What an answer leads to.
+enum Heard {
+    /// Another question.
+    Ask(Asking),
+    /// It is over.
+    Done(Result<Told, EngineError>),
 }
 
 impl EngineState {
@@ -76,70 +110,62 @@ impl EngineState {
         UnixMillis(now.0.saturating_add_signed(self.ahead.get().unwrap_or(0)))
     }
 
-    /// Asks to charge a bill, unless the engine is left alone.
-    pub fn ask(&self, bill: &Bill, now: UnixMillis) -> Option<Asking> {
-        self.breaker.admits(self.engine.breaker, now).then(|| self.asking(Mode::Try, bill, now))
+    /// How long units stay in flight at least before they count as lost. A question takes up to four calls: run, load, run again, and
+    /// once more where it was late. Kong counts the time-out of each for connecting, sending and reading by itself, and a push makes
+    /// each of its calls at another tick, which is an interval later at most. Ten seconds at least, for a worker makes other
+    /// calls in between.
+    fn lost_after(&self) -> Duration {
+        ((self.engine.timeout * 3 + self.engine.interval) * 4).max(Duration::from_secs(10))
     }
 
-    fn asking(&self, mode: Mode, bill: &Bill, now: UnixMillis) -> Asking {
-        let time = self.ahead.get().map(|_| self.time(now));
-        Asking::new(mode, &bill.lines, time, self.engine.timeout)
+    fn call(&self, asking: &Asking, now: UnixMillis) -> Call {
+        let deadline = self.ahead.get().map(|_| self.time(now).after(self.engine.timeout));
+        asking.call(&self.engine, deadline)
     }
 
-    /// Charges the node's own records if what they hold of the engine's counts is young enough.
-    pub fn charge_known(&self, bill: &Bill, store: &dyn SharedData, now: UnixMillis) -> Option<Charge> {
-        let charge = bill.charge_known(store, self.time(now), self.engine.interval * 2)?;
-        self.note(bill, now);
-        Some(charge)
-    }
-
-    /// Charges the node's own records, whatever they hold; the engine is told later.
-    pub fn charge_alone(&self, bill: &Bill, store: &dyn SharedData, now: UnixMillis) -> Charge {
-        self.note(bill, now);
-        bill.charge(store, self.time(now))
-    }
-
-    /// Takes what came of a question.
-    ///
-    /// # Errors
-    /// [`EngineError`] where nothing came of it.
-    pub fn told(&self, bill: &Bill, tally: Result<Tally, EngineError>, now: UnixMillis) -> Result<Told, EngineError> {
+    /// Takes an answer, `None` where none came, and learns from it.
+    fn hear(&self, bill: &Bill, asking: Asking, now: UnixMillis, reply: Option<&Reply>) -> Heard {
+        let tally = match asking.answered(reply) {
+            protocol::Answered::Ask(asking) => return Heard::Ask(asking),
+            protocol::Answered::Late(asking, time) => {
+                self.learn(time, now);
+                return Heard::Ask(asking);
+            }
+            protocol::Answered::Done(tally) => tally,
+        };
         let told = tally.and_then(|tally| {
             let counts = tally.counts(&bill.lines).ok_or(EngineError::Unusable)?;
-            Ok(Told { charge: tally.charge(&bill.lines, &counts), counts, now: tally.now })
+            Ok(Told { tally, counts })
         });
-        self.experienced(told.as_ref().map(|told| told.now).map_err(|error| *error), now);
-        told
-    }
-
-    /// Puts what the engine said into the node's records, for periodic synchronisation.
-    pub fn adopt(&self, bill: &Bill, told: &Told, store: &dyn SharedData, now: UnixMillis) {
-        for (line, counts) in bill.lines.iter().zip(&told.counts) {
-            line.account(store, &bill.zone, told.now).change(|ledger| Some(ledger.adopt(counts, told.now)));
-        }
-        self.note(bill, now);
-    }
-
-    /// Learns from an answer, or from none.
-    fn experienced(&self, answer: Result<UnixMillis, EngineError>, now: UnixMillis) {
-        match answer {
-            Ok(engines) => {
+        match &told {
+            Ok(told) => {
                 self.breaker.succeeded();
-                let ahead = i64::try_from(engines.0).unwrap_or(i64::MAX) - i64::try_from(now.0).unwrap_or(i64::MAX);
-                self.ahead.set(Some(ahead));
+                self.learn(told.tally.now, now);
             }
             Err(_) => self.breaker.failed(self.engine.breaker, now),
         }
+        Heard::Done(told)
+    }
+
+    fn learn(&self, time: UnixMillis, now: UnixMillis) {
+        let ahead = i64::try_from(time.0).unwrap_or(i64::MAX) - i64::try_from(now.0).unwrap_or(i64::MAX);
+        self.ahead.set(Some(ahead));
+    }
+
+    /// Puts what the engine said into the node's records. One that cannot be written keeps the units in flight until they count
+    /// as lost. Returns whether any of them has a debt.
+    fn take_over(&self, bill: &Bill, claims: &[Claim], told: &Told, store: &dyn SharedData) -> bool {
+        let time = told.tally.now;
+        let accounts = bill.accounts(store, time);
+        accounts.iter().zip(claims).zip(&told.counts).fold(false, |has_debt, ((account, claim), counts)| {
+            account.change(|record| record.told(claim, counts, time)).is_some_and(|record| record.owed > 0) || has_debt
+        })
     }
 }
 
-/// What the engine said of a bill.
-#[derive(Debug, Clone)]
-pub struct Told {
-    /// What it made of it.
-    pub charge: Charge,
-    counts: Vec<Vec<(crate::config::Window, super::window::Counts)>>,
-    now: UnixMillis,
+/// How far two times are apart: clocks may be set back.
+fn apart(one: UnixMillis, other: UnixMillis) -> Duration {
+    one.since(other).max(other.since(one))
 }
 
 #[cfg(test)]

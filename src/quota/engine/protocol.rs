@@ -9,7 +9,6 @@ use crate::quota::{Charge, limiter};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::fmt::Write;
-use std::time::Duration;
 
 const SCRIPT: &str = include_str!("script.lua");
 /// Its SHA-1, by which Redis knows it.
@@ -62,14 +61,10 @@ pub(super) enum Mode {
 }
 
 /// A question to the engine.
-pub struct Asking {
+pub(super) struct Asking {
     step: Step,
     /// Whether it was told already that it came too late.
     was_late: bool,
-    /// How long it waits for an answer.
-    patience: Duration,
-    /// The engine's time when that ends; none is known before the engine's first answer.
-    deadline: Option<UnixMillis>,
     /// The path up to the deadline, and what follows it.
     path: [String; 2],
 }
@@ -85,16 +80,18 @@ enum Step {
 }
 
 /// What an answer leads to.
-pub enum Answered {
+pub(super) enum Answered {
     /// Another question.
     Ask(Asking),
+    /// Another question, for this one came too late by the engine's clock, which shows this time.
+    Late(Asking, UnixMillis),
     /// The counts.
     Done(Result<Tally, EngineError>),
 }
 
 /// The script's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tally {
+pub(super) struct Tally {
     /// The engine's time.
     pub now: UnixMillis,
     is_charged: bool,
@@ -102,8 +99,7 @@ pub struct Tally {
 }
 
 impl Asking {
-    /// `now` is the engine's time, if it is known.
-    pub(super) fn new(mode: Mode, lines: &[Line], now: Option<UnixMillis>, patience: Duration) -> Self {
+    pub(super) fn new(mode: Mode, lines: &[Line]) -> Self {
         let (mut head, mut tail) = (format!("/EVALSHA/{SCRIPT_SHA1}/{}", lines.len()), String::new());
         for line in lines {
             // Writing to a String does not fail.
@@ -114,16 +110,15 @@ impl Asking {
             }
         }
         head.push_str(if mode == Mode::Try { "/try" } else { "/add" });
-        let deadline = now.map(|now| now.after(patience));
-        Self { step: Step::Run, was_late: false, patience, deadline, path: [head, tail] }
+        Self { step: Step::Run, was_late: false, path: [head, tail] }
     }
 
-    /// The call.
-    pub fn call(&self, engine: &Engine) -> Call {
+    /// The call, which changes nothing once the engine's clock is past the deadline. None is known before its first answer.
+    pub(super) fn call(&self, engine: &Engine, deadline: Option<UnixMillis>) -> Call {
         let path = match self.step {
             Step::Run | Step::RunLoaded => {
                 let [head, tail] = &self.path;
-                format!("{head}/{}{tail}", self.deadline.unwrap_or_default().0)
+                format!("{head}/{}{tail}", deadline.unwrap_or_default().0)
             }
             Step::Load => format!("/SCRIPT/LOAD/{}", utf8_percent_encode(SCRIPT, SEGMENT)),
         };
@@ -132,7 +127,7 @@ impl Asking {
     }
 
     /// Takes the answer, `None` where none came.
-    pub fn answered(self, reply: Option<&Reply>) -> Answered {
+    pub(super) fn answered(self, reply: Option<&Reply>) -> Answered {
         let body = match reply.map(|reply| reply.status) {
             Some(200) => reply.map(|reply| reply.body.as_slice()).unwrap_or_default(),
             Some(401 | 403) => return Answered::Done(Err(EngineError::Refused)),
@@ -156,10 +151,7 @@ impl Asking {
             // By what it says of its time; a clock may have been moved.
             [Value::Number(two), now] if two.as_u64() == Some(2) => match now.as_u64() {
                 Some(_) if self.was_late => Answered::Done(Err(EngineError::Late)),
-                Some(now) => {
-                    let deadline = Some(UnixMillis(now).after(self.patience));
-                    Answered::Ask(Self { was_late: true, deadline, ..self })
-                }
+                Some(now) => Answered::Late(Self { was_late: true, ..self }, UnixMillis(now)),
                 None => Answered::Done(Err(EngineError::Unusable)),
             },
             items => Answered::Done(Tally::read(items).ok_or(EngineError::Unusable)),

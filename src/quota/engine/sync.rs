@@ -1,34 +1,37 @@
-//! Beside requests: what a node has admitted is told to the engine, and what others have is taken back.
+//! Pushes, beside requests: what a node has admitted is added in the engine, and the engine's counts are taken back.
+//!
+//! A worker makes one push at a time, of at most `MAX_LINES` records. Before it is sent, each record's debt is moved to what it
+//! has in flight, by compare-and-swap, so that no other worker pushes the same units. The record's counts stay as they are all
+//! the while. What comes of the push:
+//!
+//! - The engine answers: the units are in its counts, and leave the record's (`Ledger::told`).
+//! - The engine does not answer: the units are owed again. If it had counted them, it counts them twice.
+//! - The worker dies, or loses the push: after `EngineState::lost_after` the next worker that claims the record's debt takes them
+//!   back. Then too they may be counted twice, but are never lost.
+//!
+//! A debt is told as long as a worker knows of it: the workers that charged the record do. If all of them die, it is told when the
+//! record is used again, or is forgotten with the record's windows.
 
-use super::EngineState;
 use super::bill::{Bill, Line};
-use super::protocol::{Answered, Asking, EngineError, Mode};
+use super::in_use::almost;
+use super::protocol::{Asking, EngineError, Mode};
+use super::{EngineState, Heard, apart};
 use crate::host::{SharedData, UnixMillis};
 use crate::http::{Call, Reply};
-use std::collections::BTreeMap;
+use crate::quota::claim::{Carrier, Claim};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Most records that a worker keeps in step; others are asked for by the requests that need them.
-const MAX_IN_USE: usize = 10_000;
 /// Most records in one call, for the length of its URL.
 const MAX_LINES: usize = 20;
-/// How long after its last use a record is kept in step; longer while the engine does not know what was admitted.
-const IDLE: Duration = Duration::from_secs(30);
+/// Most records that are looked at for one call.
+const MAX_LOOKS: usize = 200;
 
-/// A record that requests have used a moment ago.
-pub(super) struct InUse {
-    zone: String,
-    line: Line,
-    used: UnixMillis,
-    /// Up to when this worker has told the engine of its use.
-    told: UnixMillis,
-}
-
-/// What one worker tells and asks for the node: the records are its own until the answer has come.
+/// What one worker tells the engine for the node, and asks it.
 pub struct Push {
     state: Rc<EngineState>,
-    bill: Bill,
+    pub(super) bill: Bill,
+    claims: Vec<Claim>,
     claimed: UnixMillis,
     asking: Asking,
 }
@@ -42,106 +45,82 @@ pub enum Pushed {
 }
 
 impl EngineState {
-    /// Notes that a bill's records are in use.
-    pub(super) fn note(&self, bill: &Bill, now: UnixMillis) {
+    /// Whether something may be due to be pushed. Costs next to nothing.
+    pub fn is_due(&self, now: UnixMillis) -> bool {
+        self.in_use.borrow().is_due(now)
+    }
+
+    /// The next push that this worker should make. A worker that waits for the answer before it asks for another has one in flight.
+    /// An engine that failed is tried with one record.
+    pub fn next_push(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis) -> Option<Push> {
+        if !self.is_due(now) || !self.breaker.admits(self.engine.breaker, now) {
+            return None;
+        }
+        let most = if self.breaker.is_open(self.engine.breaker) { 1 } else { MAX_LINES };
+        let (mut lines, mut claims, mut looks) = (Vec::new(), Vec::new(), MAX_LOOKS);
         let mut in_use = self.in_use.borrow_mut();
-        for line in &bill.lines {
-            if let Some(known) = in_use.get_mut(&line.key) {
-                known.used = now;
-                if known.line.windows != line.windows {
-                    known.line.windows.clone_from(&line.windows);
+        while lines.len() < most
+            && let Some(key) = in_use.next(now, &mut looks)
+            && let Some(line) = in_use.line(&key)
+        {
+            match self.claim(line, store, now) {
+                Some(Ok(claim)) => {
+                    lines.push(Line { units: claim.units, ..line.clone() });
+                    claims.push(claim);
                 }
-            } else if in_use.len() < MAX_IN_USE {
-                let (zone, line) = (bill.zone.clone(), line.clone());
-                in_use.insert(line.key.clone(), InUse { zone, line, used: now, told: UnixMillis(0) });
+                Some(Err(left)) => in_use.put_off(&key, left, now),
+                // It is looked at again after an interval.
+                None => {}
             }
         }
-    }
-
-    /// Whether a record may be due.
-    pub fn is_due(&self, _: UnixMillis) -> bool {
-        !self.in_use.borrow().is_empty()
-    }
-
-    /// The calls that this worker should make now. A record is claimed by one worker of the node at a time. An engine that
-    /// failed is tried with one record.
-    pub fn pushes(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis) -> Vec<Push> {
-        let mut in_use = self.in_use.borrow_mut();
-        let idle = IDLE.max(self.engine.interval * 4);
-        in_use.retain(|_, record| record.told <= record.used || now.since(record.used) <= idle);
-        let most = if self.breaker.is_open(self.engine.breaker) { 1 } else { MAX_IN_USE };
-        if in_use.is_empty() || !self.breaker.admits(self.engine.breaker, now) {
-            return Vec::new();
+        if lines.is_empty() {
+            return None;
         }
-        let time = self.time(now);
-        let mut by_tag: BTreeMap<(&str, &str), Vec<Line>> = BTreeMap::new();
-        let claims = in_use.values().filter_map(|record| {
-            let claimed = claim(record, store, time, self.engine.interval)?;
-            Some(((record.zone.as_str(), record.line.tag()), claimed))
-        });
-        for (tag, claimed) in claims.take(most) {
-            by_tag.entry(tag).or_default().push(claimed);
-        }
-        let batches = by_tag.into_iter().flat_map(|((zone, _), claimed)| {
-            claimed.chunks(MAX_LINES).map(|lines| (zone.to_owned(), lines.to_vec())).collect::<Vec<_>>()
-        });
-        let push = |(zone, lines): (String, Vec<Line>)| {
-            let bill = Bill { zone, lines };
-            let asking = self.asking(Mode::Add, &bill, now);
-            Push { state: self.clone(), bill, claimed: now, asking }
-        };
-        batches.map(push).collect()
+        let asking = Asking::new(Mode::Add, &lines);
+        Some(Push { state: self.clone(), bill: Bill { lines }, claims, claimed: now, asking })
     }
-}
 
-/// Takes a record's debt upon this worker, and with it the duty to ask for its counts; `None` where another did within the
-/// interval, or where it cannot be written. What is owed stays in the node's own counts, which are no younger for being asked for.
-fn claim(record: &InUse, store: &dyn SharedData, now: UnixMillis, interval: Duration) -> Option<Line> {
-    let owed = std::cell::Cell::new(0);
-    // Ticks are not to the millisecond: nine tenths of an interval count as one. The engine's clock may have been set back.
-    let is_due = |asked: UnixMillis| now.since(asked).max(asked.since(now)) >= interval * 9 / 10;
-    record.line.account(store, &record.zone, now).change(|ledger| {
-        owed.set(ledger.owed);
-        is_due(ledger.asked).then(|| ledger.clone().claimed(now))
-    })?;
-    Some(Line { units: owed.get(), ..record.line.clone() })
+    /// Takes a record's debt upon this worker, and with it the duty to ask for its counts; or tells for how long another has.
+    /// `None` where shared data does not take it.
+    fn claim(&self, line: &Line, store: &dyn SharedData, now: UnixMillis) -> Option<Result<Claim, Duration>> {
+        let (time, interval) = (self.time(now), almost(self.engine.interval));
+        let claimed = line.account(store, time).try_change(|record| {
+            let passed = apart(time, record.asked);
+            match interval.checked_sub(passed) {
+                Some(left) if !left.is_zero() => Err(left),
+                _ => Ok(Claim::push(record.clone(), time, now, self.lost_after())),
+            }
+        })?;
+        Some(claimed.map(|(record, units)| Claim::of(Carrier::Push, record, units)))
+    }
 }
 
 impl Push {
-    /// The call.
-    pub fn call(&self) -> Call {
-        self.asking.call(&self.state.engine)
+    /// The call, made at `now`.
+    pub fn call(&self, now: UnixMillis) -> Call {
+        self.state.call(&self.asking, now)
     }
 
     /// Takes the answer, `None` where none came.
     pub fn answered(self, store: &dyn SharedData, now: UnixMillis, reply: Option<&Reply>) -> Pushed {
-        let Self { state, bill, claimed, asking } = self;
-        let tally = match asking.answered(reply) {
-            Answered::Ask(asking) => return Pushed::Next(Self { state, bill, claimed, asking }),
-            Answered::Done(tally) => tally,
+        let Self { state, bill, claims, claimed, asking } = self;
+        let heard = match state.hear(&bill, asking, now, reply) {
+            Heard::Ask(asking) => return Pushed::Next(Self { state, bill, claims, claimed, asking }),
+            Heard::Done(told) => told,
         };
-        let told = tally.and_then(|tally| Ok((tally.counts(&bill.lines).ok_or(EngineError::Unusable)?, tally.now)));
-        state.experienced(told.as_ref().map(|(_, time)| *time).map_err(|error| *error), now);
-        match told {
-            Ok((counts, time)) => {
+        match &heard {
+            Ok(told) => {
+                state.take_over(&bill, &claims, told, store);
                 let mut in_use = state.in_use.borrow_mut();
-                for (line, counts) in bill.lines.iter().zip(&counts) {
-                    line.account(store, &bill.zone, time).change(|ledger| Some(ledger.adopt(counts, time)));
-                    if let Some(record) = in_use.get_mut(&line.key) {
-                        record.told = claimed;
-                    }
-                }
-                Pushed::Done(Ok(()))
+                bill.lines.iter().for_each(|line| in_use.told(&line.key, claimed));
             }
-            Err(error) => {
-                // The debt goes back.
-                for line in &bill.lines {
-                    let account = line.account(store, &bill.zone, state.time(now));
-                    account.change(|ledger| Some(ledger.clone().owing(line.units)));
+            Err(_) => {
+                for (account, claim) in bill.accounts(store, state.time(now)).iter().zip(&claims) {
+                    account.change(|record| record.not_told(claim));
                 }
-                Pushed::Done(Err(error))
             }
         }
+        Pushed::Done(heard.map(|_| ()))
     }
 
     /// The engine, for the log.

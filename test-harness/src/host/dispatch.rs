@@ -1,6 +1,6 @@
 //! HTTP calls a filter makes, and what comes back.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::{ExchangeId, HeaderPairs};
@@ -102,6 +102,12 @@ pub(crate) fn kong_target_host(target: &str) -> Result<&str, &'static str> {
         check_port(port)?;
     }
     if host.is_empty() { Err("no host") } else { Ok(host) }
+}
+
+/// The name that Kong has to resolve for a target, in lower case; `None` when there is an address or a path in its place.
+pub(crate) fn kong_host_name(target: &str) -> Option<String> {
+    let host = kong_target_host(target).ok().filter(|_| !target.starts_with("unix:"))?;
+    host.parse::<IpAddr>().is_err().then(|| host.to_ascii_lowercase())
 }
 
 fn check_port(port: &str) -> Result<(), &'static str> {

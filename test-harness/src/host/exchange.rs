@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::headers::HeaderMap;
-use super::state::{Active, CallAnswer, Exchange, Phase, Stage};
+use super::state::{Active, CallAnswer, Exchange, Pending, Phase, Stage};
 use super::{
     DispatchFailure, ExchangeId, HostError, LogLevel, Reply, Report, RequestHead, Step, UpstreamRequest, Worker,
 };
@@ -40,7 +40,7 @@ impl Worker {
         let id = ExchangeId(self.next_id());
         let kong = self.is_kong();
         let root = self.routes.get(route).copied().filter(|_| self.chains_active);
-        let exchange = new_exchange(kong, root, head);
+        let exchange = new_exchange(kong, root, head, self.node.now_ms());
         let duplicate = UNIQUE_TO_NGINX.iter().find(|name| kong && exchange.request.count(name) > 1);
         self.state()?.exchanges.insert(id, exchange);
         if let Some(name) = duplicate {
@@ -48,6 +48,9 @@ impl Worker {
             return Ok((id, self.host_response(id, 400, "duplicate header line")?));
         }
         let Some(root) = root else { return Ok((id, self.forward(id)?)) };
+        if kong && self.exchange(id)?.head.is_buffered {
+            return Ok((id, self.forward(id)?));
+        }
         if !kong {
             let failed = self.vm()?.trapped || self.state()?.roots.get(&root).is_none_or(|root| root.failed);
             if failed {
@@ -81,7 +84,7 @@ impl Worker {
             return Err(self.die("the answer to a call whose request had gone on"));
         }
         let kong = self.is_kong();
-        let Some(owner) = self.state()?.pending.remove(&token) else { return Ok(Step::Background) };
+        let Some(Pending { owner, .. }) = self.state()?.pending.remove(&token) else { return Ok(Step::Background) };
         self.state()?.outbox.retain(|dispatch| dispatch.token != token);
         let context = match owner {
             Active::Exchange(id) => {
@@ -176,7 +179,7 @@ impl Worker {
         let kong = self.is_kong();
         let exchange = self.exchange(id)?;
         exchange.stage = Stage::Upstream;
-        let mut headers = exchange.request.to_pairs();
+        let mut headers = if kong { exchange.request.lines_even_removed() } else { exchange.request.to_pairs() };
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case("host"));
         let head = &exchange.head;
         // On Kong the route decided these before the filter ran.
@@ -218,7 +221,7 @@ impl Worker {
     }
 }
 
-fn new_exchange(kong: bool, root: Option<u32>, head: RequestHead) -> Exchange {
+fn new_exchange(kong: bool, root: Option<u32>, head: RequestHead, started_ms: u64) -> Exchange {
     let mut headers = head.headers.clone();
     if !kong {
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case("host"));
@@ -236,6 +239,7 @@ fn new_exchange(kong: bool, root: Option<u32>, head: RequestHead) -> Exchange {
         request,
         body: head.body.clone(),
         head,
+        started_ms,
         body_seen: false,
         response: HeaderMap::default(),
         status: 0,

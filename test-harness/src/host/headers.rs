@@ -6,8 +6,8 @@ pub type HeaderPairs = Vec<(String, Vec<u8>)>;
 /// Kong marshals at most this many pairs.
 const KONG_MAX_PAIRS: usize = 100;
 
-/// Request headers nginx has a slot of its own for. Kong cannot add a second of these, not even after removing the
-/// first.
+/// Request headers nginx has a slot of its own for: a pointer to the first line, which stays when the line is removed. Kong cannot
+/// add a second of these, and sets and removes the first line only.
 const NGINX_SLOTS: &[&str] = &[
     "host",
     "connection",
@@ -40,8 +40,15 @@ pub(crate) fn has_nginx_slot(name: &str) -> bool {
 struct Entry {
     name: String,
     value: Vec<u8>,
-    /// Kong only: removed headers stay in the list, unsent but found by name.
+    /// Removed. Kong's module takes a line's hash away and leaves it where it is: not listed, but found by name, and, in a
+    /// request, sent.
     removed: bool,
+}
+
+impl Entry {
+    fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
 }
 
 /// A header list that a filter edits.
@@ -64,34 +71,49 @@ impl HeaderMap {
         self.live().count()
     }
 
+    /// What a filter lists.
     pub(crate) fn to_pairs(&self) -> HeaderPairs {
         self.live().map(|entry| (entry.name.clone(), entry.value.clone())).collect()
     }
 
-    /// Kong's look-up: the first of the name, even when it has been removed. nginx marks removed headers and keeps
-    /// them, and the module's look-up does not check the mark.
-    pub(crate) fn first_even_removed(&self, name: &str) -> Option<Vec<u8>> {
-        self.entries.iter().find(|entry| entry.name.eq_ignore_ascii_case(name)).map(|entry| entry.value.clone())
+    /// What nginx sends upstream: its proxy module does not look at a line's hash, so removed ones go out, too.
+    pub(crate) fn lines_even_removed(&self) -> HeaderPairs {
+        self.entries.iter().map(|entry| (entry.name.clone(), entry.value.clone())).collect()
     }
 
-    /// The first of the name that will be sent.
+    /// Kong's look-up: the first of the name, even when it has been removed. The module does not look at the hash here.
+    pub(crate) fn first_even_removed(&self, name: &str) -> Option<Vec<u8>> {
+        self.entries.iter().find(|entry| entry.is(name)).map(|entry| entry.value.clone())
+    }
+
+    /// The first of the name that is listed.
     pub(crate) fn first(&self, name: &str) -> Option<Vec<u8>> {
-        self.live().find(|entry| entry.name.eq_ignore_ascii_case(name)).map(|entry| entry.value.clone())
+        self.live().find(|entry| entry.is(name)).map(|entry| entry.value.clone())
     }
 
     /// Envoy's look-up: all of the name, joined with a comma.
     pub(crate) fn joined(&self, name: &str) -> Option<Vec<u8>> {
-        let mut values = self.live().filter(|entry| entry.name.eq_ignore_ascii_case(name));
+        self.join(|entry| entry.is(name), b",")
+    }
+
+    /// nginx's `$http_` variable: all lines of the name, in which a dash is an underscore.
+    pub(crate) fn variable(&self, name: &str) -> Option<Vec<u8>> {
+        let separator: &[u8] = if name == "cookie" { b"; " } else { b", " };
+        self.join(|entry| entry.name.replace('-', "_").eq_ignore_ascii_case(name), separator)
+    }
+
+    fn join(&self, wanted: impl Fn(&Entry) -> bool, separator: &[u8]) -> Option<Vec<u8>> {
+        let mut values = self.live().filter(|entry| wanted(entry));
         let mut joined = values.next()?.value.clone();
         for entry in values {
-            joined.push(b',');
+            joined.extend_from_slice(separator);
             joined.extend_from_slice(&entry.value);
         }
         Some(joined)
     }
 
     pub(crate) fn count(&self, name: &str) -> usize {
-        self.live().filter(|entry| entry.name.eq_ignore_ascii_case(name)).count()
+        self.live().filter(|entry| entry.is(name)).count()
     }
 
     pub(crate) fn add(&mut self, name: &str, value: &[u8]) {
@@ -101,7 +123,7 @@ impl HeaderMap {
     /// Replaces the first of the name, removes the others, adds it when there is none.
     pub(crate) fn set(&mut self, name: &str, value: &[u8]) {
         let mut found = false;
-        for entry in self.entries.iter_mut().filter(|entry| !entry.removed && entry.name.eq_ignore_ascii_case(name)) {
+        for entry in self.entries.iter_mut().filter(|entry| !entry.removed && entry.is(name)) {
             if found {
                 entry.removed = true;
             } else {
@@ -114,9 +136,23 @@ impl HeaderMap {
         }
     }
 
-    /// Kong's way to set one of nginx's own headers: a removed one comes back with the new value.
-    pub(crate) fn set_reviving(&mut self, name: &str, value: &[u8]) {
-        match self.entries.iter_mut().find(|entry| entry.name.eq_ignore_ascii_case(name)) {
+    /// Kong's way to set a header: overwrites the first that is listed, adds one when none is. Where there are several,
+    /// the module's search for the others begins anew after each and finds the first as well: all of them are as good as removed.
+    pub(crate) fn set_like_kong(&mut self, name: &str, value: &[u8]) {
+        let several = self.count(name) > 1;
+        let mut lines = self.entries.iter_mut().filter(|entry| !entry.removed && entry.is(name));
+        match lines.next() {
+            Some(first) => first.value = value.to_vec(),
+            None => return self.add(name, value),
+        }
+        if several {
+            self.remove(name);
+        }
+    }
+
+    /// Kong's way to set a header that nginx has a slot for: the line there is overwritten, and listed again.
+    pub(crate) fn set_slot(&mut self, name: &str, value: &[u8]) {
+        match self.entries.iter_mut().find(|entry| entry.is(name)) {
             Some(entry) => {
                 entry.value = value.to_vec();
                 entry.removed = false;
@@ -126,7 +162,14 @@ impl HeaderMap {
     }
 
     pub(crate) fn remove(&mut self, name: &str) {
-        for entry in self.entries.iter_mut().filter(|entry| entry.name.eq_ignore_ascii_case(name)) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.is(name)) {
+            entry.removed = true;
+        }
+    }
+
+    /// Kong's way to remove a header that nginx has a slot for: the line there, and no other.
+    pub(crate) fn remove_slot(&mut self, name: &str) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.is(name)) {
             entry.removed = true;
         }
     }

@@ -12,7 +12,7 @@ const MAX_BINS: usize = 18;
 /// A metric's value before any bins, for one worker: type and slot.
 const VALUE: usize = 24;
 
-/// One bin of a histogram: how many values were at most `upper_bound` and above the bin before.
+/// One bin of a histogram: how many values were at most `upper_bound` and above the next lower bin's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistogramBin {
     /// A power of two; `u32::MAX` for the last.
@@ -32,7 +32,7 @@ pub enum Metric {
     Histogram {
         /// Of all values.
         sum: u64,
-        /// In ascending order.
+        /// In the host's order: on Envoy ascending; on Kong the bin that was made first, then the others ascending.
         bins: Vec<HistogramBin>,
     },
 }
@@ -125,6 +125,7 @@ impl MetricStore {
     }
 
     pub(crate) fn record(&self, id: u32, value: u64) -> Result<(), MetricError> {
+        let kong = self.profile.is_kong();
         match self.lock().by_id.get_mut(&id) {
             None => Err(MetricError::NotFound),
             Some((_, Metric::Counter(_))) => Err(MetricError::WrongType),
@@ -134,7 +135,7 @@ impl MetricStore {
             }
             Some((_, Metric::Histogram { sum, bins })) => {
                 *sum = sum.wrapping_add(value);
-                let at = bin_for(bins, upper_bound(value));
+                let at = bin_for(bins, upper_bound(value), kong);
                 if let Some(bin) = bins.get_mut(at) {
                     bin.count += 1;
                 }
@@ -174,10 +175,16 @@ fn upper_bound(value: u64) -> u32 {
 }
 
 /// The bin of that bound, made when there is room, or else the next one up.
-fn bin_for(bins: &mut Vec<HistogramBin>, bound: u32) -> usize {
-    let at = bins.partition_point(|bin| bin.upper_bound < bound);
-    let exact = bins.get(at).is_some_and(|bin| bin.upper_bound == bound);
-    if !exact && bins.len() < MAX_BINS {
+///
+/// Kong's module looks for the place of a new bin with an index in which 0 stands for "not found yet", so nothing is ever put before
+/// the bin that was made first. The unbounded bin is there from the start, and does not count as that.
+fn bin_for(bins: &mut Vec<HistogramBin>, bound: u32, kong: bool) -> usize {
+    if let Some(at) = bins.iter().position(|bin| bin.upper_bound == bound) {
+        return at;
+    }
+    let first = usize::from(kong && bins.len() > 1);
+    let at = bins.iter().skip(first).position(|bin| bin.upper_bound > bound).map_or(bins.len(), |at| at + first);
+    if bins.len() < MAX_BINS {
         bins.insert(at, HistogramBin { upper_bound: bound, count: 0 });
     }
     at

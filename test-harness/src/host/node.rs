@@ -18,8 +18,16 @@ pub struct Node {
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
-    clock: SharedClock,
     shared: SharedData,
+    /// As they were asked for: a reload makes them anew.
+    zones: Vec<Zone>,
+    kept: Arc<Kept>,
+}
+
+/// What outlives `kong reload`.
+#[derive(Debug)]
+struct Kept {
+    clock: SharedClock,
     metrics: MetricStore,
     /// Kong numbers calls a process; one counter a node keeps tokens unique for gateways that serve several workers.
     next_token: AtomicU32,
@@ -36,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) properties: BTreeMap<String, Vec<u8>>,
     pub(crate) fuel_per_call: u64,
     pub(crate) vm_configuration: Vec<u8>,
+    pub(crate) client_body_buffer_size: usize,
 }
 
 /// Makes a [`Node`].
@@ -111,19 +120,23 @@ impl NodeBuilder {
         self
     }
 
+    /// Kong's `client_body_buffer_size` in bytes, 8 KiB by default: a larger body goes to a file and no filter can read it. (nginx
+    /// takes up to a quarter more where it can. Nobody should count on that.)
+    #[must_use]
+    pub fn client_body_buffer_size(mut self, bytes: usize) -> Self {
+        self.settings.client_body_buffer_size = bytes;
+        self
+    }
+
     /// Makes the node.
     #[must_use]
     pub fn build(self) -> Node {
-        let profile = self.settings.profile;
-        Node {
-            inner: Arc::new(Inner {
-                metrics: MetricStore::new(profile, &self.settings.filter_name, self.metrics_slab),
-                shared: SharedData::new(profile, self.zones),
-                clock: SharedClock::new(self.clock),
-                settings: self.settings,
-                next_token: AtomicU32::new(0),
-            }),
-        }
+        let kept = Kept {
+            clock: SharedClock::new(self.clock),
+            metrics: MetricStore::new(self.settings.profile, &self.settings.filter_name, self.metrics_slab),
+            next_token: AtomicU32::new(0),
+        };
+        Node::with(self.settings, self.zones, Arc::new(kept))
     }
 }
 
@@ -141,11 +154,30 @@ impl Node {
                 properties: BTreeMap::new(),
                 fuel_per_call: 20_000_000_000,
                 vm_configuration: Vec::new(),
+                client_body_buffer_size: 8 * 1024,
             },
             clock: Clock::System,
             zones: Vec::new(),
             metrics_slab: 5 * 1024 * 1024,
         }
+    }
+
+    fn with(settings: Settings, zones: Vec<Zone>, kept: Arc<Kept>) -> Self {
+        let shared = SharedData::new(settings.profile, zones.clone());
+        Self { inner: Arc::new(Inner { settings, shared, zones, kept }) }
+    }
+
+    /// The node as `kong reload` leaves it, for the new workers: every zone of shared data is empty, because the module makes them
+    /// anew, and the metrics are as they were. Workers on the old node keep what they have until they are dropped, as nginx's do
+    /// until their last request is done. [`Worker::reload`](crate::Worker::reload) is the other kind of reload, that of `POST /config`,
+    /// which keeps workers and zones. Envoy has no such thing: there the node stays the same.
+    #[must_use]
+    pub fn after_kong_reload(&self) -> Self {
+        if !self.profile().is_kong() {
+            return self.clone();
+        }
+        let Inner { settings, zones, kept, .. } = &*self.inner;
+        Self::with(settings.clone(), zones.clone(), Arc::clone(kept))
     }
 
     /// The host it imitates.
@@ -157,7 +189,7 @@ impl Node {
     /// The metrics by their stored name: on Kong `pw:<filter>:<name>`.
     #[must_use]
     pub fn metrics(&self) -> BTreeMap<String, Metric> {
-        self.inner.metrics.snapshot()
+        self.inner.kept.metrics.snapshot()
     }
 
     /// The metrics as the host's Prometheus endpoint shows them. The patterns are the `metrics.label_patterns` of the
@@ -182,25 +214,25 @@ impl Node {
     /// Milliseconds since the Unix epoch.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        self.inner.clock.now_ms()
+        self.inner.kept.clock.now_ms()
     }
 
     /// Sets a manual clock; does nothing to the system's.
     pub fn set_clock(&self, ms: u64) {
-        self.inner.clock.set(ms);
+        self.inner.kept.clock.set(ms);
     }
 
     /// Moves a manual clock; does nothing to the system's.
     pub fn advance(&self, ms: u64) {
-        self.inner.clock.advance(ms);
+        self.inner.kept.clock.advance(ms);
     }
 
     /// Nanoseconds, in the host's resolution.
     pub(crate) fn now_nanos(&self) -> u64 {
         match self.profile() {
             // nginx reads a cached time of milliseconds.
-            Profile::Kong => self.inner.clock.now_ms().saturating_mul(1_000_000),
-            Profile::Envoy => self.inner.clock.now_nanos(),
+            Profile::Kong => self.inner.kept.clock.now_ms().saturating_mul(1_000_000),
+            Profile::Envoy => self.inner.kept.clock.now_nanos(),
         }
     }
 
@@ -213,10 +245,10 @@ impl Node {
     }
 
     pub(crate) fn metric_store(&self) -> &MetricStore {
-        &self.inner.metrics
+        &self.inner.kept.metrics
     }
 
     pub(crate) fn next_token(&self) -> u32 {
-        self.inner.next_token.fetch_add(1, Ordering::Relaxed)
+        self.inner.kept.next_token.fetch_add(1, Ordering::Relaxed)
     }
 }

@@ -41,8 +41,11 @@ impl LabelPattern {
 
 type Labels = Vec<(String, String)>;
 
-/// The exposition of a node's metrics.
+/// The exposition of a node's metrics. Kong's fails as a whole when it cannot read a filter's name: then it is empty here.
 pub(crate) fn text(profile: Profile, metrics: &BTreeMap<String, Metric>, patterns: &[LabelPattern]) -> String {
+    if profile.is_kong() && metrics.keys().any(|key| filter_of(key).is_none()) {
+        return String::new();
+    }
     let mut families: BTreeMap<String, Vec<(Labels, &Metric)>> = BTreeMap::new();
     for (key, metric) in metrics {
         let (name, labels) = match profile {
@@ -58,9 +61,15 @@ pub(crate) fn text(profile: Profile, metrics: &BTreeMap<String, Metric>, pattern
     out
 }
 
+/// The filter's name in a stored name, of letters, digits, underscores and dots: Kong's Lua reckons with no others.
+fn filter_of(key: &str) -> Option<&str> {
+    let (filter, _) = key.strip_prefix("pw:")?.split_once(':')?;
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+    (!filter.is_empty() && filter.chars().all(known)).then_some(filter)
+}
+
 /// Kong's way to a name and its labels. Each pattern goes on searching where the one before it ended, so patterns have
-/// to be listed in the order of their markers; colons become underscores; nothing else is cleaned, so that a
-/// character Prometheus does not allow breaks the scrape here as there.
+/// to be listed in the order of their markers; colons become underscores; nothing else is cleaned.
 fn split_labels(key: &str, patterns: &[LabelPattern]) -> (String, Labels) {
     let mut labels = Vec::new();
     let mut name_end = key.len();

@@ -12,6 +12,8 @@ pub(crate) enum Lookup {
     /// The host reports an internal failure.
     Failed,
     Trap(String),
+    /// The worker dies.
+    Death(String),
 }
 
 impl From<Option<Vec<u8>>> for Lookup {
@@ -20,9 +22,29 @@ impl From<Option<Vec<u8>>> for Lookup {
     }
 }
 
-/// What Kong has setters for. Setting them is accepted here and changes nothing; nginx's variables are read-only here.
+/// What Kong has setters for. Setting them is accepted here and changes nothing.
 const KONG_SETTABLE: &[&str] =
     &["kong.response.status", "kong.service.target", "kong.service.upstream", "kong.service.request.scheme"];
+
+/// nginx's variables by the property that shows the same. None of them can be set.
+const NGINX_VARIABLES: &[(&str, &str)] = &[
+    ("request_uri", "request.path"),
+    ("uri", "request.url_path"),
+    ("args", "request.query"),
+    ("request_method", "request.method"),
+    ("scheme", "request.scheme"),
+    ("server_protocol", "request.protocol"),
+    ("hostname", "request.host"),
+    ("status", "response.code"),
+    ("remote_addr", "source.address"),
+    ("remote_port", "source.port"),
+];
+
+/// Properties of Kong's that the module asks for anew each time: they are no constants.
+const KONG_NEVER_KEPT: &[&str] = &["kong.node.memory_stats"];
+
+/// Properties whose absence the module keeps, too.
+const KONG_KEPT_ABSENT: &[&str] = &["kong.router.route", "kong.router.service"];
 
 pub(crate) fn get(state: &mut HostState, path: &str) -> Lookup {
     if !state.is_kong() {
@@ -39,15 +61,20 @@ pub(crate) fn get(state: &mut HostState, path: &str) -> Lookup {
         }
         return own(state, path).into();
     };
+    if let Some(name) = path.strip_prefix("ngx.") {
+        return given(&state.node, exchange, path).or_else(|| nginx_variable(state, exchange, name)).into();
+    }
     if !path.starts_with("kong.") {
         return common(&state.node, exchange, path).or_else(|| own(state, path)).into();
     }
     if let Some(cached) = exchange.cached_properties.get(path) {
         return cached.clone().into();
     }
-    // Kong's getters do not work in the log phase: only what was kept from before is left.
-    if state.phase == Phase::Log {
-        return Lookup::NotFound;
+    match state.phase {
+        // Kong's getters do not work in the log phase: only what was kept from before is left.
+        Phase::Log => return Lookup::NotFound,
+        Phase::CallResponse => return corrupted(path),
+        _ => {}
     }
     let answered = exchange.stage == Stage::Response;
     match path {
@@ -62,14 +89,21 @@ pub(crate) fn get(state: &mut HostState, path: &str) -> Lookup {
         return exchange.shared_context.get(key).cloned().into();
     }
     let value = given(&state.node, exchange, path).or_else(|| kong_default(exchange, path));
-    if let (Some(value), Some(exchange)) = (&value, state.exchange_mut()) {
-        exchange.cached_properties.insert(path.to_owned(), Some(value.clone()));
+    let kept = value.is_some() || KONG_KEPT_ABSENT.contains(&path);
+    if let (true, Some(exchange)) = (kept && !KONG_NEVER_KEPT.contains(&path), state.exchange_mut()) {
+        exchange.cached_properties.insert(path.to_owned(), value.clone());
     }
     value.into()
 }
 
+/// Kong answers these properties in Lua, and in the answer to a call it does so in a state that is not this request's: the real
+/// host crashes now and then, or answers somebody else's request with 500. Here it always crashes.
+fn corrupted(path: &str) -> Lookup {
+    Lookup::Death(format!("\"{path}\" in the answer to a call"))
+}
+
 pub(crate) fn set(state: &mut HostState, path: &str, value: Option<Vec<u8>>) -> Lookup {
-    let kong = state.is_kong();
+    let (kong, phase) = (state.is_kong(), state.phase);
     let Some(exchange) = state.exchange_mut() else {
         if kong && path.contains('.') {
             state.log(LogLevel::Error, "cannot set scoped properties outside of a request");
@@ -86,7 +120,16 @@ pub(crate) fn set(state: &mut HostState, path: &str, value: Option<Vec<u8>>) -> 
         return Lookup::Found(Vec::new());
     }
     if !path.starts_with("kong.") {
-        return Lookup::NotFound;
+        let mut variables = NGINX_VARIABLES.iter();
+        let known = variables.any(|(name, property)| path == *property || path.strip_prefix("ngx.") == Some(*name));
+        if !known {
+            return Lookup::NotFound;
+        }
+        state.log(LogLevel::Error, format!("the variable of \"{path}\" is not changeable"));
+        return Lookup::Failed;
+    }
+    if phase == Phase::CallResponse {
+        return corrupted(path);
     }
     if let Some(key) = path.strip_prefix("kong.ctx.shared.") {
         match value {
@@ -116,6 +159,27 @@ fn kong_default(exchange: &Exchange, path: &str) -> Option<Vec<u8>> {
         _ => return None,
     };
     Some(text.into_bytes())
+}
+
+/// nginx's variables, those that a filter may want. Of other names than these there is none.
+fn nginx_variable(state: &HostState, exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
+    if let Some(header) = name.strip_prefix("http_") {
+        return exchange.request.variable(header);
+    }
+    match name {
+        "kong_request_id" => {
+            let id = state.active.exchange()?;
+            Some(format!("{:032x}", u64::from(id.0)).into_bytes())
+        }
+        "request_time" => {
+            let ms = state.node.now_ms().saturating_sub(exchange.started_ms);
+            Some(format!("{}.{:03}", ms / 1000, ms % 1000).into_bytes())
+        }
+        _ => {
+            let (_, property) = NGINX_VARIABLES.iter().find(|(variable, _)| *variable == name)?;
+            common(&state.node, exchange, property)
+        }
+    }
 }
 
 /// What both hosts have in a request.

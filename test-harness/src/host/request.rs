@@ -34,6 +34,9 @@ pub struct RequestHead {
     pub client: SocketAddr,
     /// Properties by dotted path, `kong.route_id` for example; they go before the host's own.
     pub properties: BTreeMap<String, Vec<u8>>,
+    /// Kong: whether a Lua plugin buffers the answer. Kong then sends the request on without running the filter's request
+    /// callbacks; those of the response run.
+    pub is_buffered: bool,
 }
 
 impl RequestHead {
@@ -49,6 +52,7 @@ impl RequestHead {
             body: Vec::new(),
             client: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40000),
             properties: BTreeMap::new(),
+            is_buffered: false,
         }
     }
 
@@ -91,7 +95,8 @@ pub struct UpstreamRequest {
     pub scheme: String,
     /// The Host header. On Kong the client's, whatever the filter set.
     pub authority: String,
-    /// The other headers.
+    /// The other headers, every line that goes out. On Kong that is more than the filter sees: what it has removed is sent all the
+    /// same, and only the first line of a name can be set.
     pub headers: HeaderPairs,
     /// The body.
     pub body: Vec<u8>,

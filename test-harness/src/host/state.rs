@@ -32,6 +32,15 @@ pub(crate) enum Active {
     Exchange(ExchangeId),
 }
 
+impl Active {
+    pub(crate) fn exchange(self) -> Option<ExchangeId> {
+        match self {
+            Self::Exchange(id) => Some(id),
+            Self::None | Self::Root(_) => None,
+        }
+    }
+}
+
 /// A root context: one configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Root {
@@ -78,6 +87,7 @@ pub(crate) struct Exchange {
     /// The root context; `None` when no filter runs on this request.
     pub(crate) root: Option<u32>,
     pub(crate) head: RequestHead,
+    pub(crate) started_ms: u64,
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) scheme: String,
@@ -104,6 +114,15 @@ pub(crate) struct Exchange {
     pub(crate) report: Report,
 }
 
+/// A call without an answer yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    /// Who made it.
+    pub(crate) owner: Active,
+    /// Kong: the host name that has to be resolved for it, in lower case; `None` for an address.
+    pub(crate) host_name: Option<String>,
+}
+
 /// The answer that `on_http_call_response` reads.
 #[derive(Clone, Debug)]
 pub(crate) struct CallAnswer {
@@ -118,13 +137,15 @@ pub(crate) struct HostState {
     pub(crate) roots: BTreeMap<u32, Root>,
     pub(crate) timers: Vec<Timer>,
     pub(crate) exchanges: BTreeMap<ExchangeId, Exchange>,
-    /// Calls without an answer yet, and who made them.
-    pub(crate) pending: BTreeMap<u32, Active>,
+    /// Calls without an answer yet.
+    pub(crate) pending: BTreeMap<u32, Pending>,
     /// Kong: calls of requests that went on without waiting. Their answer kills the worker.
     pub(crate) fatal_tokens: BTreeSet<u32>,
     /// Calls not handed to the caller yet.
     pub(crate) outbox: Vec<Dispatch>,
     pub(crate) answer: Option<CallAnswer>,
+    /// Kong: why the worker dies as soon as the callback that is running has been left.
+    pub(crate) fatal: Option<String>,
     pub(crate) logs: Vec<LogLine>,
     /// Host functions called since last taken.
     pub(crate) calls: BTreeMap<&'static str, u32>,
@@ -147,6 +168,7 @@ impl HostState {
             fatal_tokens: BTreeSet::new(),
             outbox: Vec::new(),
             answer: None,
+            fatal: None,
             logs: Vec::new(),
             calls: BTreeMap::new(),
             copied: Cell::default(),
@@ -170,17 +192,11 @@ impl HostState {
     }
 
     pub(crate) fn exchange(&self) -> Option<&Exchange> {
-        match self.active {
-            Active::Exchange(id) => self.exchanges.get(&id),
-            _ => None,
-        }
+        self.exchanges.get(&self.active.exchange()?)
     }
 
     pub(crate) fn exchange_mut(&mut self) -> Option<&mut Exchange> {
-        match self.active {
-            Active::Exchange(id) => self.exchanges.get_mut(&id),
-            _ => None,
-        }
+        self.exchanges.get_mut(&self.active.exchange()?)
     }
 
     /// The root context in force: the active one, or that of the active exchange.
@@ -193,24 +209,30 @@ impl HostState {
     }
 
     pub(crate) fn has_pending(&self, owner: Active) -> bool {
-        self.pending.values().any(|pending| *pending == owner)
+        self.pending.values().any(|pending| pending.owner == owner)
     }
 
     /// Forgets an owner's calls: their answers will be ignored.
     pub(crate) fn cancel_pending(&mut self, owner: Active) {
-        self.pending.retain(|_, pending| *pending != owner);
+        self.pending.retain(|_, pending| pending.owner != owner);
         if let Active::Exchange(id) = owner {
             let fatal = &self.fatal_tokens;
             self.outbox.retain(|dispatch| dispatch.exchange != Some(id) || fatal.contains(&dispatch.token));
         }
     }
 
+    /// Whether a root context is waiting for an answer from a host of that name.
+    pub(crate) fn background_waits_for(&self, host_name: &str) -> bool {
+        let mut background = self.pending.values().filter(|pending| matches!(pending.owner, Active::Root(_)));
+        background.any(|pending| pending.host_name.as_deref() == Some(host_name))
+    }
+
     /// The exchange goes on while its calls are pending.
     pub(crate) fn doom(&mut self, id: ExchangeId) {
         let owner = Active::Exchange(id);
-        let tokens = self.pending.iter().filter(|(_, pending)| **pending == owner).map(|(token, _)| *token);
+        let tokens = self.pending.iter().filter(|(_, pending)| pending.owner == owner).map(|(token, _)| *token);
         self.fatal_tokens.extend(tokens);
-        self.pending.retain(|_, pending| *pending != owner);
+        self.pending.retain(|_, pending| pending.owner != owner);
         if let Some(exchange) = self.exchanges.get_mut(&id) {
             exchange.doomed = true;
         }

@@ -174,6 +174,9 @@ impl Worker {
         let vm = self.vm()?;
         let result = vm.call(phase, active, name, parameters, absent);
         self.book(active);
+        if let Some(reason) = self.state()?.fatal.take() {
+            return Err(self.die(reason));
+        }
         if let Err(Trap(message)) = &result {
             self.log(LogLevel::Critical, format!("proxy_wasm filter trapped in {message}"));
             self.after_trap(active)?;

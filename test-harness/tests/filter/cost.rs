@@ -35,7 +35,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "token seen before",
         status: 200,
-        bounds: [(73_500, 29, 6500), (66_000, 22, 5700)],
+        bounds: [(73_500, 35, 6500), (66_000, 28, 5700)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             (config(two_windows()), vec![request.clone(), request.clone()], request)
@@ -44,7 +44,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "token seen before, audited one time in a million",
         status: 200,
-        bounds: [(49_200, 27, 3800), (41_500, 20, 3000)],
+        bounds: [(49_200, 33, 3800), (41_500, 26, 3000)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             let mut config = config(two_windows());
@@ -55,25 +55,25 @@ const CASES: [Case; 9] = [
     Case {
         name: "new token, RS256",
         status: 200,
-        bounds: [(7_270_000, 31, 17_400), (7_270_000, 24, 16_700)],
+        bounds: [(7_270_000, 37, 17_400), (7_270_000, 30, 16_700)],
         given: || new_token(KeyKind::Rs256),
     },
     Case {
         name: "new token, ES256",
         status: 200,
-        bounds: [(12_600_000, 31, 8700), (12_600_000, 24, 8000)],
+        bounds: [(12_600_000, 37, 8700), (12_600_000, 30, 8000)],
         given: || new_token(KeyKind::Es256),
     },
     Case {
         name: "new token, EdDSA",
         status: 200,
-        bounds: [(2_350_000, 31, 8700), (2_350_000, 24, 8000)],
+        bounds: [(2_350_000, 37, 8700), (2_350_000, 30, 8000)],
         given: || new_token(KeyKind::EdDsa),
     },
     Case {
         name: "not allowed",
         status: 403,
-        bounds: [(56_600, 13, 3900), (56_500, 12, 3800)],
+        bounds: [(56_600, 19, 3900), (56_500, 18, 3800)],
         given: || {
             let request = get(&token(json!({"groups": ["strangers"]})));
             (config(two_windows()), vec![request.clone()], request)
@@ -82,7 +82,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "quota exhausted",
         status: 429,
-        bounds: [(98_500, 18, 7300), (98_500, 17, 7200)],
+        bounds: [(98_500, 24, 7300), (98_500, 23, 7200)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             let quotas = json!({"quotas": {"policies": [{"name": "per-group", "per": "group", "windows": ["1/1h"]}]}});
@@ -92,13 +92,13 @@ const CASES: [Case; 9] = [
     Case {
         name: "not looked at, in a flood",
         status: 429,
-        bounds: [(98_000, 14, 4700), (98_000, 13, 4700)],
+        bounds: [(98_000, 20, 4700), (98_000, 19, 4700)],
         given: || (config(two_windows()), (0..21).map(forged).collect(), forged(21)),
     },
     Case {
         name: "without a token",
         status: 200,
-        bounds: [(32_300, 17, 1900), (26_700, 12, 1500)],
+        bounds: [(32_300, 23, 1900), (26_700, 18, 1500)],
         given: || {
             let request = RequestHead::get("/payments/42");
             let open = json!({"policy": {"rules": [{"allow": ["anyone"]}]}});

@@ -9,6 +9,7 @@ mod cost;
 mod floods;
 mod growth;
 mod keys;
+mod latency;
 mod presets;
 mod quotas;
 mod routes;

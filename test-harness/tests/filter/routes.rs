@@ -183,3 +183,24 @@ fn a_gateway_error_and_a_lost_instance_leave_the_worker_serving() {
     let again = send(&mut worker, request());
     assert_eq!((again.status, again.dispatches.len()), (200, 0), "keys are found again in shared data");
 }
+
+#[test]
+#[ignore = "needs the release wasm; make test runs it"]
+fn an_answer_that_kong_buffers_for_another_plugin_does_not_reach_the_client() {
+    for (mode, status) in [("enforce", 503), ("shadow", 200)] {
+        let node = node(Profile::Kong);
+        let policy = json!({"mode": mode, "rules": [{"allow": ["owner"]}]});
+        let mut worker = start(&node, &[("payments", config(json!({"policy": policy})))]);
+        let request = RequestHead { is_buffered: true, ..RequestHead::get("/payments") };
+        let mut upstream = |_: &_| UpstreamReply {
+            status: 200,
+            headers: vec![("content-length".into(), b"6".to_vec())],
+            body: b"secret".to_vec(),
+        };
+        let mut nobody = |_: &_| Err(DispatchFailure::Timeout);
+        let outcome = drive(&mut worker, "payments", request, &mut nobody, &mut upstream).unwrap();
+        assert_eq!((outcome.status, outcome.hung), (status, false), "{mode}");
+        assert_eq!(outcome.text().contains("secret"), status == 200, "{mode}");
+        assert!(outcome.logs.iter().any(|line| line.text.contains("filter_not_asked")), "{mode}: {:?}", outcome.logs);
+    }
+}

@@ -117,6 +117,52 @@ async fn periodic_budgets_are_passed_by_no_more_than_the_documented_bound() {
     assert_eq!(gateways[2].plain("periodic").await.status, 200, "an operator has given the budget back");
 }
 
+/// One node alone never admits too much, whenever its workers are answered.
+async fn admit_the_limit(kind: Kind) {
+    const LIMIT: usize = 100;
+    const ROUTES: [&str; 6] = ["one", "two", "three", "four", "five", "six"];
+    let name = format!("alone-{kind:?}");
+    let peers = RedisAndWebdis::start(&name);
+    // The shortest interval, and a network that stands still most of the time: pushes and questions are under way together, and
+    // are answered together.
+    let wire = Wire::to(peers.webdis_at);
+    let settings = json!({"sync_interval_ms": 100, "on_engine_error": "deny", "timeout_ms": 5000});
+    let routes = ROUTES.map(|name| route(name, &["100/30d"], &settings));
+    let gateway = Arc::new(Gateway::start(kind, &name, &routes.into(), &[(WEBDIS, wire.address)]).await);
+    let pause = Duration::from_millis(5);
+    let clients =
+        ROUTES.iter().flat_map(|route| (0..6).map(|_| (*route, send(Arc::clone(&gateway), route, 60, pause))));
+    let clients: Vec<_> = clients.map(|(route, client)| (route, tokio::spawn(client))).collect();
+    for stall in (0..12).map(|nth| nth % 2 == 0) {
+        tokio::time::sleep(Duration::from_millis(if stall { 40 } else { 260 })).await;
+        wire.stall(stall);
+    }
+    wire.stall(false);
+    let mut admitted = BTreeMap::new();
+    for (route, client) in clients {
+        let (times, refused) = client.await.unwrap();
+        assert!(refused.iter().all(|status| *status == 429), "{refused:?}");
+        *admitted.entry(route).or_insert(0) += times.len();
+    }
+    println!("{name}: {admitted:?} of {LIMIT} each");
+    assert!(admitted.values().all(|admitted| *admitted == LIMIT), "{admitted:?}");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let counted = ROUTES.map(|route| peers.count(&key(route)));
+    assert_eq!(counted, [100; ROUTES.len()], "the engine knows of all, once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the release wasm, .venv and the peers; make test runs it"]
+async fn our_host_alone_admits_a_periodic_budget_to_the_unit() {
+    admit_the_limit(Kind::OurHost).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the release wasm, .venv and the peers; make test runs it"]
+async fn envoy_alone_admits_a_periodic_budget_to_the_unit() {
+    admit_the_limit(Kind::Envoy).await;
+}
+
 /// The most of these times within one stretch.
 fn most_within(times: &[Instant], stretch: Duration) -> usize {
     let from = |first: &Instant| times.iter().filter(|time| (*first..=*first + stretch).contains(time)).count();

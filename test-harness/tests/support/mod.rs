@@ -27,6 +27,7 @@ const IMPORTS: &[(&str, &str, &str)] = &[
     ("effective", "proxy_set_effective_context", "i32"),
     ("buffer", "proxy_get_buffer_bytes", "i32 i32 i32 i32 i32"),
     ("pairs", "proxy_get_header_map_pairs", "i32 i32 i32"),
+    ("set_pairs", "proxy_set_header_map_pairs", "i32 i32 i32"),
     ("value", "proxy_get_header_map_value", "i32 i32 i32 i32 i32"),
     ("add", "proxy_add_header_map_value", "i32 i32 i32 i32 i32"),
     ("replace", "proxy_replace_header_map_value", "i32 i32 i32 i32 i32"),
@@ -62,6 +63,12 @@ const PRELUDE: &str = r#"
       (then (call $say (local.get $status)))
       (else (drop (call $log (i32.const 2) (i32.load (i32.const 16)) (i32.load (i32.const 20))))))
     (i64.store (i32.const 16) (i64.const 0)))
+  (func $list (param $map i32)
+    (local $at i32) (local $skip i32)
+    (drop (call $pairs (local.get $map) (i32.const 16) (i32.const 20)))
+    (local.set $at (i32.load (i32.const 16)))
+    (local.set $skip (i32.add (i32.const 4) (i32.mul (i32.load (local.get $at)) (i32.const 8))))
+    (drop (call $log (i32.const 2) (i32.add (local.get $at) (local.get $skip)) (i32.sub (i32.load (i32.const 20)) (local.get $skip)))))
 "#;
 
 const CALLBACKS: &[(&str, &str, Option<&str>)] = &[
@@ -107,6 +114,16 @@ impl Probe {
     /// Logs a header of a map: 0 request, 2 response, 6 call response.
     pub fn show_header(&self, map: u32, name: &str) -> String {
         format!("(call $show (call $value (i32.const {map}) {} (i32.const 16) (i32.const 20)))", self.text(name))
+    }
+
+    /// Logs a whole map in one line: names and values, a zero after each. [`listed`] takes it apart.
+    pub fn list_headers(&self, map: u32) -> String {
+        format!("(call $list (i32.const {map}))")
+    }
+
+    /// Puts a whole map in the place of the old one.
+    pub fn set_headers(&self, map: u32, headers: &[(&str, &str)]) -> String {
+        format!("(call $say (call $set_pairs (i32.const {map}) {}))", self.text(marshal(headers)))
     }
 
     pub fn edit(&self, how: &str, map: u32, name: &str, value: &str) -> String {
@@ -239,6 +256,19 @@ pub fn start_on(node: &Node, probe: Probe) -> Worker {
 /// What a probe has said, forgetting it.
 pub fn said(worker: &mut Worker) -> Vec<String> {
     lines(&worker.take_logs(), LogLevel::Info)
+}
+
+/// The values of a name in a line of [`Probe::list_headers`].
+pub fn listed(line: &str, name: &str) -> Vec<String> {
+    let texts: Vec<&str> = line.split('\0').collect();
+    let pairs = texts.chunks_exact(2).filter(|pair| pair[0].eq_ignore_ascii_case(name));
+    pairs.map(|pair| pair[1].to_owned()).collect()
+}
+
+/// The values that the upstream got under a name, a line each.
+pub fn sent(request: &UpstreamRequest, name: &str) -> Vec<String> {
+    let lines = request.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    lines.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
 }
 
 pub fn lines(logs: &[LogLine], level: LogLevel) -> Vec<String> {

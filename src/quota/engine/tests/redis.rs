@@ -55,10 +55,10 @@ impl Redis {
         keyspace.set(key, record).unwrap();
     }
 
-    /// The present span's count of a window.
+    /// The present span's count of a window; nothing where nothing was charged.
     pub(super) fn count(&self, key: &str, seconds: u64) -> u32 {
         let keyspace: Table = self.lua.globals().get("keyspace").unwrap();
-        let record: Table = keyspace.get(key).unwrap();
+        let Some(record) = keyspace.get::<Option<Table>>(key).unwrap() else { return 0 };
         let text: String = record.get(seconds.to_string()).unwrap();
         text.rsplit(' ').next().unwrap().parse().unwrap()
     }

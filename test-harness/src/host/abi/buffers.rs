@@ -3,6 +3,7 @@
 use wasmtime::{Caller, Linker};
 
 use super::{Host, Returned, Status, trap};
+use crate::host::LogLevel;
 use crate::host::state::{HostState, Phase};
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
@@ -24,8 +25,22 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
 }
 
 impl Host<'_> {
+    /// What can be read of the request's body. Kong has none before its phase, and none that nginx has put into a file.
+    fn request_body(&mut self) -> Option<Vec<u8>> {
+        let state = self.state();
+        let body = &state.exchange()?.body;
+        if body.is_empty() || (state.is_kong() && state.phase == Phase::RequestHeaders) {
+            return None;
+        }
+        if state.is_kong() && body.len() > state.node.settings().client_body_buffer_size {
+            self.state_mut().log(LogLevel::Error, "cannot read request body buffered to file");
+            return None;
+        }
+        Some(body.clone())
+    }
+
     /// The buffer, `None` when there is none now.
-    fn buffer(&self, kind: u32) -> wasmtime::Result<Option<Vec<u8>>> {
+    fn buffer(&mut self, kind: u32) -> wasmtime::Result<Option<Vec<u8>>> {
         let state = self.state();
         let phase = state.phase;
         let kong = state.is_kong();
@@ -34,7 +49,7 @@ impl Host<'_> {
                 if kong && !matches!(phase, Phase::RequestHeaders | Phase::RequestBody | Phase::Log) {
                     return Err(trap("can only get request body during \"on_request_body\", \"on_log\""));
                 }
-                state.exchange().map(|exchange| exchange.body.clone()).filter(|body| !body.is_empty())
+                return Ok(self.request_body());
             }
             1 if kong => return Err(trap("can only get response body during \"on_response_body\"")),
             4 => {

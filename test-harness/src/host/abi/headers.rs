@@ -177,10 +177,15 @@ impl Host<'_> {
         if !self.check_editable(map)? {
             return Status::BadArgument.returned();
         }
-        if let Some(exchange) = self.state_mut().exchange_mut() {
+        let kong = self.state().is_kong();
+        if kong {
+            // As if each were removed, with what that does and does not do.
+            for (name, _) in self.listed(map).unwrap_or_default() {
+                self.apply(map, &name, None, false);
+            }
+        } else if let Some(exchange) = self.state_mut().exchange_mut() {
             if map == REQUEST { exchange.request.clear() } else { exchange.response.clear() }
         }
-        let kong = self.state().is_kong();
         for (name, value) in pairs {
             // Kong sets them one by one, so repeated names collapse.
             self.apply(map, &name, Some(&value), !kong);
@@ -194,8 +199,23 @@ impl Host<'_> {
         if !self.check_editable(map)? {
             return Status::BadArgument.returned();
         }
+        if value.is_none() && self.dies_of_removing(map, &key) {
+            return Err(self.die(format!("the removal of {key}, of which there is none")));
+        }
         self.apply(map, &key, value.as_deref(), add);
         Status::Ok.returned()
+    }
+
+    /// Kong's module keeps the lines of these names in a list, and puts into it what it has removed: where it found nothing, that
+    /// is a pointer nobody has set.
+    fn dies_of_removing(&self, map: u32, key: &str) -> bool {
+        let state = self.state();
+        let Some(exchange) = state.exchange().filter(|_| state.is_kong()) else { return false };
+        let (names, headers) = match map {
+            REQUEST => (["cookie", "x-forwarded-for"], &exchange.request),
+            _ => (["cache-control", "link"], &exchange.response),
+        };
+        names.iter().any(|name| name.eq_ignore_ascii_case(key)) && headers.count(key) == 0
     }
 
     fn apply(&mut self, map: u32, key: &str, value: Option<&[u8]>, add: bool) {
@@ -212,11 +232,11 @@ impl Host<'_> {
             (REQUEST, ":authority") => exchange.authority = text(),
             (REQUEST, "host" | "Host") if !kong => exchange.authority = text(),
             (REQUEST, _) if kong && has_nginx_slot(key) => match value {
-                None => exchange.request.remove(key),
+                None => exchange.request.remove_slot(key),
                 Some(_) if add && exchange.request.first_even_removed(key).is_some() => {
                     self.state_mut().log(LogLevel::Error, format!("cannot add new \"{key}\" builtin request header"));
                 }
-                Some(value) => exchange.request.set_reviving(key, value),
+                Some(value) => exchange.request.set_slot(key, value),
             },
             (RESPONSE, ":status") => match text().parse() {
                 Ok(status @ 100..=599) => exchange.status = status,
@@ -227,6 +247,7 @@ impl Host<'_> {
                 match value {
                     None => headers.remove(key),
                     Some(value) if add => headers.add(key, value),
+                    Some(value) if kong => headers.set_like_kong(key, value),
                     Some(value) => headers.set(key, value),
                 }
             }

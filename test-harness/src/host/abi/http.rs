@@ -3,9 +3,9 @@
 use wasmtime::{Caller, Linker};
 
 use super::{Host, Returned, Status, trap};
-use crate::host::dispatch::kong_target_host;
+use crate::host::dispatch::{kong_host_name, kong_target_host};
 use crate::host::headers::unmarshal;
-use crate::host::state::{Active, HostState, LocalReply, Phase, Stage};
+use crate::host::state::{Active, HostState, LocalReply, Pending, Phase, Stage};
 use crate::host::{Dispatch, HeaderPairs, LogLevel};
 
 type C<'a> = Caller<'a, HostState>;
@@ -106,14 +106,32 @@ impl Host<'_> {
             Err(problem) if kong => return Err(trap(format!("dispatch failed: {problem}"))),
             Err(_) => return Status::BadArgument.returned(),
         };
+        let host_name = kong.then(|| kong_host_name(&dispatch.target)).flatten();
+        if let Some(death) = self.death_of_a_background_call(host_name.as_deref()) {
+            return Err(self.die(death));
+        }
         let token = self.state().node.next_token();
         let timeout = self.state().call_timeout(timeout);
         let owner = self.state().active;
         self.write_u32(token_at, token)?;
         let state = self.state_mut();
-        state.pending.insert(token, owner);
+        state.pending.insert(token, Pending { owner, host_name });
         state.outbox.push(Dispatch { token, body, timeout, ..dispatch });
         Status::Ok.returned()
+    }
+
+    /// What a root context's call kills a worker of Kong's by. The real host dies a little later: of the first when the connection
+    /// is used, of the second when the name is not in its cache and has been resolved.
+    fn death_of_a_background_call(&self, host_name: Option<&str>) -> Option<String> {
+        let state = self.state();
+        if !(state.is_kong() && matches!(state.active, Active::Root(_))) {
+            return None;
+        }
+        if state.phase == Phase::CallResponse {
+            return Some("a call made in the answer to a root context's call".to_owned());
+        }
+        let name = host_name.filter(|name| state.background_waits_for(name))?;
+        Some(format!("two background calls to {name} at a time"))
     }
 
     /// The call, without token, body and time-out, or what the host dislikes about it.
@@ -139,13 +157,9 @@ impl Host<'_> {
             name.starts_with(':')
                 || (kong && (name.eq_ignore_ascii_case("host") || name.eq_ignore_ascii_case("connection")))
         };
-        let exchange = match state.active {
-            Active::Exchange(id) => Some(id),
-            _ => None,
-        };
         Ok(Dispatch {
             token: 0,
-            exchange,
+            exchange: state.active.exchange(),
             headers: headers.iter().filter(|(name, _)| !dropped(name)).cloned().collect(),
             target,
             method,

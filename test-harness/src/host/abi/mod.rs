@@ -60,6 +60,13 @@ impl<'a> Host<'a> {
         self.caller.data_mut()
     }
 
+    /// Ends the callback, and with it the worker.
+    pub(crate) fn die(&mut self, reason: impl Into<String>) -> wasmtime::Error {
+        let reason = reason.into();
+        self.state_mut().fatal = Some(reason.clone());
+        trap(reason)
+    }
+
     fn memory(&self) -> wasmtime::Result<wasmtime::Memory> {
         self.state().memory.ok_or_else(|| trap("the filter has no memory"))
     }

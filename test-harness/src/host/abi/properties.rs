@@ -18,7 +18,7 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
                     host.give(data_at, len_at, &value)?;
                     Status::Ok.returned()
                 }
-                other => refuse(other),
+                other => host.refuse(other),
             }
         },
     )?;
@@ -30,22 +30,24 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
             let path = host.path(path_at, path_len)?;
             let value = host.read(at, len)?;
             let value = (at != 0 || len != 0).then_some(value);
-            refuse(set(host.state_mut(), &path, value))
+            let lookup = set(host.state_mut(), &path, value);
+            host.refuse(lookup)
         },
     )?;
     Ok(())
 }
 
-fn refuse(lookup: Lookup) -> Returned {
-    match lookup {
-        Lookup::Found(_) => Status::Ok.returned(),
-        Lookup::NotFound => Status::NotFound.returned(),
-        Lookup::Failed => Status::InternalFailure.returned(),
-        Lookup::Trap(message) => Err(trap(message)),
-    }
-}
-
 impl Host<'_> {
+    fn refuse(&mut self, lookup: Lookup) -> Returned {
+        match lookup {
+            Lookup::Found(_) => Status::Ok.returned(),
+            Lookup::NotFound => Status::NotFound.returned(),
+            Lookup::Failed => Status::InternalFailure.returned(),
+            Lookup::Trap(message) => Err(trap(message)),
+            Lookup::Death(reason) => Err(self.die(reason)),
+        }
+    }
+
     /// The SDK separates a path's parts with zeroes and ends it with none.
     fn path(&self, at: u32, len: u32) -> wasmtime::Result<String> {
         Ok(self.read_text(at, len)?.trim_end_matches('\0').replace('\0', "."))

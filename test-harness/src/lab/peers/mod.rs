@@ -14,7 +14,11 @@ pub use personas::{PERSONAS, Persona};
 pub use token::{Forgery, Mint, TokenSpec};
 
 use anyhow::Context;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -53,13 +57,31 @@ impl Drop for Peers {
     }
 }
 
+/// More lines than hyper's own bound: floods of headers are among what the upstream is to tell of.
+const MAX_HEADERS: usize = 1000;
+
 async fn serve(address: &str, router: axum::Router, mut stop: watch::Receiver<bool>) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
-        tokio::select! {
-            ended = axum::serve(listener, router).into_future() => ended,
-            _ = stop.changed() => Ok(()),
+        loop {
+            let stream = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    // Too many open files, or a client already gone: neither is a reason to stop.
+                    Err(_) => {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                        continue;
+                    }
+                },
+                _ = stop.changed() => return,
+            };
+            let service = TowerToHyperService::new(router.clone());
+            let mut builder = http1::Builder::new();
+            builder.max_headers(MAX_HEADERS);
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            // A connection ends with an error when its client goes away: no news.
+            tokio::spawn(async move { drop(connection.await) });
         }
     });
     Ok(address)

@@ -69,6 +69,16 @@ async fn the_upstream_says_what_reached_it() {
     let seen: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!((&seen["method"], &seen["path"], &seen["query"]), (&json!("PUT"), &json!("/a//../b"), &json!("c=%2F")));
     assert_eq!((&seen["headers"]["x-a"], &seen["body_bytes"]), (&json!("1, 2\u{fffd}"), &json!(4)));
+    let lines = seen["header_lines"].as_array().unwrap();
+    assert_eq!(lines[..2], [json!(["x-a", "1"]), json!(["x-a", "2\u{fffd}"])], "{lines:?}");
     assert_eq!(get(&client, &upstream, "/payments/status/418").await.0, 418);
     assert_eq!(get(&client, &upstream, "/slow/1").await.0, 200);
+
+    // More than hyper takes unless told.
+    let mut request = upstream.request(Method::GET, "/");
+    let names: Vec<String> = (0..500).map(|n| format!("x-{n}")).collect();
+    request.headers = header_map(names.iter().map(|name| (name.as_str(), b"1".as_slice()))).unwrap();
+    let answer = client.send(request, WAIT).await.unwrap();
+    let seen: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(seen["header_lines"].as_array().unwrap().len(), 501);
 }

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Json, body};
@@ -13,7 +13,8 @@ use std::time::Duration;
 /// Bodies up to this many bytes are counted; larger ones are refused with 413.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// Answers every request with a JSON account of it. A path that ends in `/status/<n>` answers with that status, one that
+/// Answers every request with a JSON account of it: `headers` by name, the lines of one joined with a comma, and `header_lines`, each
+/// as it came; hyper writes names in lower case and puts the lines of one together. A path that ends in `/status/<n>` answers with that status, one that
 /// ends in `/slow/<ms>` after that many milliseconds.
 pub(super) fn router() -> Router {
     Router::new().fallback(any(echo)).route("/status/{status}", any(with_status)).route("/slow/{ms}", any(slow))
@@ -51,9 +52,11 @@ async fn account(request: Request) -> Response {
 }
 
 fn describe(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Value {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let lines: Vec<_> = headers.iter().map(|(name, value)| json!([name.as_str(), text(value)])).collect();
     let mut seen = Map::new();
     for name in headers.keys() {
-        let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let values = headers.get_all(name).iter().map(text);
         seen.insert(name.as_str().to_owned(), Value::String(values.collect::<Vec<_>>().join(", ")));
     }
     json!({
@@ -61,6 +64,7 @@ fn describe(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Va
         "path": uri.path(),
         "query": uri.query(),
         "headers": seen,
+        "header_lines": lines,
         "body_bytes": body.len(),
     })
 }

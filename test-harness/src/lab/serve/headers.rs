@@ -15,6 +15,18 @@ pub(super) fn from_client(headers: &HeaderMap, strict: bool) -> HeaderPairs {
     pairs(headers).into_iter().filter(|(name, _)| !strict || valid(name)).collect()
 }
 
+/// How many lines Lua sees of a request (`lua_max_req_headers`).
+const LUA_MAX_REQ_HEADERS: usize = 100;
+
+/// What Kong's `request-transformer` leaves, told to remove these names: all lines of a name are gone, provided that one of them is
+/// among those that Lua sees. Past them the plugin does not know that there is such a header, and lets it be.
+pub(super) fn transform(headers: HeaderPairs, removed: &[String]) -> HeaderPairs {
+    let seen = headers.iter().take(LUA_MAX_REQ_HEADERS).map(|(name, _)| name.to_ascii_lowercase());
+    let seen: Vec<String> = seen.filter(|name| removed.contains(name) && name != "host").collect();
+    let gone = |name: &str| seen.iter().any(|seen| seen.eq_ignore_ascii_case(name));
+    headers.into_iter().filter(|(name, _)| !gone(name)).collect()
+}
+
 /// A header map as pairs, values as bytes.
 pub(super) fn pairs(headers: &HeaderMap) -> HeaderPairs {
     headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
@@ -75,6 +87,27 @@ impl Forwarded<'_> {
         set("x-kong-request-id", self.request_id.as_bytes().to_vec());
         if let Some(prefix) = self.prefix {
             set("x-forwarded-prefix", prefix.as_bytes().to_vec());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Measured on Kong 3.9.3.
+    #[test]
+    fn a_request_transformer_sees_a_hundred_lines() {
+        let junk = |count: usize| (0..count).map(|n| (format!("x-{n}"), Vec::new()));
+        let forged = |name: &str| std::iter::once((name.to_owned(), Vec::new()));
+        let removed = ["x-user".to_owned(), "host".to_owned()];
+        for (headers, left) in [
+            (junk(99).chain(forged("X-User")).collect::<HeaderPairs>(), 99),
+            (junk(100).chain(forged("X-User")).collect(), 101),
+            (forged("x-user").chain(junk(150)).chain(forged("X-USER")).collect(), 150),
+            (forged("x_user").chain(forged("host")).collect(), 2),
+        ] {
+            assert_eq!(transform(headers.clone(), &removed).len(), left, "{headers:?}");
         }
     }
 }

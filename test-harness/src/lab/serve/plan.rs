@@ -1,6 +1,7 @@
 //! The declarative configuration, loaded and ready to route by.
 
 use anyhow::{Context, bail};
+use kong_yml::schema::Schema;
 use kong_yml::{Filters, KongYml, Route, Router, Service};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,13 +15,15 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn load(path: &Path, filter: &str) -> anyhow::Result<Self> {
+    /// Reads a file, and validates the filter's configurations in it where there is a schema.
+    pub(super) fn load(path: &Path, filter: &str, schema: Option<&Schema>) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        Self::parse(&text, filter).with_context(|| path.display().to_string())
+        Self::parse(&text, filter, schema).with_context(|| path.display().to_string())
     }
 
-    pub(super) fn parse(text: &str, filter: &str) -> anyhow::Result<Self> {
+    fn parse(text: &str, filter: &str, schema: Option<&Schema>) -> anyhow::Result<Self> {
         let (config, other_plugins) = KongYml::parse(text, Filters::Loaded(&[filter]))?;
+        schema.map_or(Ok(()), |schema| config.validate(filter, schema))?;
         for route in &config.routes {
             if route.filters.len() > 1 {
                 bail!("route {:?} has {} filters in its chain; this gateway runs one", route.name, route.filters.len());

@@ -52,7 +52,8 @@ impl Pool {
         count: usize,
         log: LogSink,
     ) -> anyhow::Result<Self> {
-        let mut workers = Vec::new();
+        // Dropped on an error, which ends those that have started.
+        let mut pool = Self { workers: Vec::new(), next_worker: AtomicUsize::new(0), next_request: AtomicU64::new(0) };
         for index in 0..count.max(1) {
             let (commands, inbox) = mpsc::channel();
             let (node, filter, configs) = (node.clone(), Arc::clone(filter), plan.filter_configs());
@@ -72,9 +73,9 @@ impl Pool {
                 }
             })?;
             start.await.context("a worker ended while starting")??;
-            workers.push(commands);
+            pool.workers.push(commands);
         }
-        Ok(Self { workers, next_worker: AtomicUsize::new(0), next_request: AtomicU64::new(0) })
+        Ok(pool)
     }
 
     /// Takes a request to the next worker in turn.
@@ -114,6 +115,13 @@ impl Pool {
             // One that is gone has stopped.
             let _ = worker.send(Command::Stop);
         }
+    }
+}
+
+impl Drop for Pool {
+    /// Nobody has a request in it any more.
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

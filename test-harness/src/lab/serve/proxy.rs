@@ -1,9 +1,9 @@
 //! One request: routed, through the filter, to the upstream and back.
 
-use super::Shared;
-use super::headers::{Forwarded, from_client, pairs, without_hop_by_hop};
+use super::headers::{Forwarded, from_client, pairs, transform, without_hop_by_hop};
 use super::plan::properties;
 use super::pool::{Conversation, Verdict, WorkerGone};
+use super::{Running, Shared};
 use crate::host::{HeaderPairs, RequestHead, ResponseHead, UpstreamRequest};
 use crate::lab::http::{FetchError, Outgoing, header_map};
 use http::header::HOST;
@@ -87,9 +87,10 @@ struct ClientRequest<'a> {
 
 impl ClientRequest<'_> {
     async fn proxy(self, shared: &Shared) -> Result<Answer, WorkerGone> {
-        let plan = shared.plan();
+        // Held until the answer is there: the workers live as long.
+        let Running { node, plan, pool } = shared.running();
         let path = self.parts.uri.path();
-        let kong = shared.node.profile().is_kong();
+        let kong = node.profile().is_kong();
         let decoded = nginx_path(path);
         if kong && decoded.is_none() {
             return Ok(message(StatusCode::BAD_REQUEST, "Bad request", self.request_id));
@@ -110,7 +111,7 @@ impl ClientRequest<'_> {
             None => path.to_owned(),
         };
         let head = self.head(with_query(filter_path, self.parts.uri.query()), &host, route, service, kong);
-        let (conversation, verdict) = shared.pool.begin(&route.name, head).await?;
+        let (conversation, verdict) = pool.begin(&route.name, head).await?;
         match verdict {
             Verdict::Respond(head) => {
                 conversation.finish(head.status);
@@ -131,10 +132,14 @@ impl ClientRequest<'_> {
             path,
             scheme: "http".to_owned(),
             authority: host.to_owned(),
-            headers: from_client(&self.parts.headers, kong),
+            headers: match kong {
+                true => transform(from_client(&self.parts.headers, true), &route.removed_headers),
+                false => from_client(&self.parts.headers, false),
+            },
             body: self.body.to_vec(),
             client: self.peer.client,
             properties: self.properties(route, service, kong),
+            is_buffered: false,
         }
     }
 
@@ -144,6 +149,7 @@ impl ClientRequest<'_> {
         if kong {
             let sent = with_query(self.parts.uri.path().to_owned(), self.parts.uri.query());
             properties.insert("request.path".to_owned(), sent.into_bytes());
+            properties.insert("ngx.kong_request_id".to_owned(), self.request_id.as_bytes().to_vec());
         }
         properties
     }

@@ -3,7 +3,10 @@
 // The helpers of tests are tests too, which the lints' own exception does not see.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod reload;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -43,16 +46,31 @@ services:
 "#;
 
 async fn lab(name: &str, profile: Profile, probe: Probe) -> Lab {
+    lab_with(name, profile, probe, KONG_YML).await
+}
+
+async fn lab_with(name: &str, profile: Profile, probe: Probe, text: &str) -> Lab {
+    start(name, profile, probe, text, "nowhere".into()).await.unwrap()
+}
+
+/// A lab whose filter has its metadata in a folder.
+async fn start(
+    name: &str,
+    profile: Profile,
+    probe: Probe,
+    text: &str,
+    filters: std::path::PathBuf,
+) -> anyhow::Result<Lab> {
     let peers = Peers::start("127.0.0.1:0", "127.0.0.1:0", DEFAULT_ISSUER).await.unwrap();
     let entries =
         [format!("peers:9080={}", peers.upstream), format!("peers:9081={}", peers.idp), "peers=127.0.0.1".into()];
     let resolve = Resolve::new(entries.iter().map(|entry| entry.parse().unwrap()).collect());
     let kong_yml = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.yml"));
-    std::fs::write(&kong_yml, KONG_YML).unwrap();
+    std::fs::write(&kong_yml, text).unwrap();
     let settings = Settings {
         kong_yml: kong_yml.clone(),
         filter: probe.build(),
-        filters: "nowhere".into(),
+        filters,
         profile,
         workers: 2,
         listen: "127.0.0.1:0".to_owned(),
@@ -67,9 +85,9 @@ async fn lab(name: &str, profile: Profile, probe: Probe) -> Lab {
         }
         sink.lock().unwrap().push(line.clone());
     };
-    let gateway = Gateway::start(settings, Arc::new(log)).await.unwrap();
+    let gateway = Gateway::start(settings, Arc::new(log)).await?;
     let base = Base::from(gateway.listen);
-    Lab { gateway, base, client: Client::new(Resolve::default(), WAIT), logs, kong_yml, peers }
+    Ok(Lab { gateway, base, client: Client::new(Resolve::default(), WAIT), logs, kong_yml, peers })
 }
 
 impl Lab {
@@ -92,9 +110,9 @@ impl Lab {
         self.logs.lock().unwrap().iter().filter(|line| line.text.contains(text)).count()
     }
 
-    async fn until_said(&self, text: &str) {
+    async fn until_said(&self, text: &str, times: usize) {
         for _ in 0..200 {
-            if self.said(text) > 0 {
+            if self.said(text) >= times {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -107,7 +125,6 @@ fn tagging() -> Probe {
     let probe = Probe::new();
     let body = [
         probe.edit("replace", 0, "x-tag", "mine"),
-        probe.remove(0, "authorization"),
         probe.if_header("x-deny", &probe.respond(403, "no", &[("x-why", "asked")])),
         probe.show_property("kong.route_name"),
         probe.show_header(0, ":path"),
@@ -133,7 +150,7 @@ async fn requests_go_through_filter_and_upstream() {
     assert_eq!(status, 200);
     assert_eq!((&seen["path"], &seen["query"]), (&json!("/kept/b%2Fc"), &json!("d=%2F")));
     let got = &seen["headers"];
-    assert_eq!((&got["x-tag"], &got["authorization"]), (&json!("mine"), &Value::Null));
+    assert_eq!((&got["x-tag"], &got["authorization"]), (&json!("mine"), &json!("Bearer x")));
     assert_eq!((&got["x-bytes"], &got["x_under"]), (&json!("a\u{fffd}b"), &json!("1")));
     assert_eq!((&got["x.dot"], &got["x-hop"]), (&Value::Null, &Value::Null));
     assert_eq!((&got["host"], &got["x-forwarded-host"]), (&json!("peers:9080"), &json!("api.example")));
@@ -149,8 +166,81 @@ async fn requests_go_through_filter_and_upstream() {
     assert_eq!(answer.header("x-answer").as_deref(), Some("mine"));
     let answer = lab.send("GET", "/plain", &[]).await;
     assert_eq!((answer.status, answer.header("x-answer")), (200, None));
-    lab.until_said("finished").await;
+    lab.until_said("finished", 1).await;
     lab.gateway.stop().await;
+}
+
+/// The values the upstream got under a name, a line each.
+fn lines_of(seen: &Value, name: &str) -> Vec<String> {
+    let lines = seen["header_lines"].as_array().unwrap().iter().filter(|line| line[0] == name);
+    lines.map(|line| line[1].as_str().unwrap().to_owned()).collect()
+}
+
+// Fact 36.
+#[tokio::test]
+async fn the_upstream_gets_on_kong_what_the_filter_cannot_remove() {
+    for (profile, authorization, tag, empty) in [
+        (Profile::Kong, &["Bearer x"][..], &["mine", "2"][..], &["", "2"][..]),
+        (Profile::Envoy, &[], &["mine"], &[""]),
+    ] {
+        let probe = Probe::new();
+        let body = [
+            probe.remove(0, "authorization"),
+            probe.edit("replace", 0, "x-tag", "mine"),
+            probe.edit("replace", 0, "x-empty", ""),
+        ];
+        let lab =
+            lab(&format!("lines-{profile:?}"), profile, probe.on("proxy_on_request_headers", body.concat())).await;
+        let headers: [(&str, &[u8]); 5] =
+            [("x-tag", b"1"), ("x-tag", b"2"), ("x-empty", b"1"), ("x-empty", b"2"), ("authorization", b"Bearer x")];
+        let (_, seen) = lab.get("/kept", &headers).await;
+        for (name, sent) in [("authorization", authorization), ("x-tag", tag), ("x-empty", empty)] {
+            assert_eq!(lines_of(&seen, name), sent, "{profile:?} {name}");
+        }
+    }
+}
+
+// Fact 49.
+#[tokio::test]
+async fn a_filter_on_kong_can_read_the_id_that_the_client_is_given() {
+    let probe = Probe::new();
+    let body = probe.show_property("ngx.kong_request_id");
+    let lab = lab("request-id", Profile::Kong, probe.on("proxy_on_request_headers", body)).await;
+    let answer = lab.send("GET", "/kept", &[]).await;
+    let id = answer.header("x-kong-request-id").unwrap();
+    assert_eq!(lab.said(&id), 1);
+}
+
+// Fact 47.
+#[tokio::test]
+async fn a_request_transformer_removes_headers_before_the_filter_on_kong() {
+    let removes =
+        |name: &str| format!("plugins: [{{name: request-transformer, config: {{remove: {{headers: [{name}]}}}}}}]");
+    let text = KONG_YML
+        .replace("  url: http://peers:9080\n", &format!("  url: http://peers:9080\n  {}\n", removes("x-service")))
+        .replace("strip_path: false,", &format!("strip_path: false, {},", removes("X-Route")));
+    let text = text + &removes("x-global") + "\n";
+    let headers: [(&str, &[u8]); 4] = [("x-route", b"1"), ("x-route", b"2"), ("x-service", b"1"), ("x-global", b"1")];
+    for (profile, path, removed) in [
+        (Profile::Kong, "/kept", Some("x-route")),
+        (Profile::Kong, "/plain", Some("x-service")),
+        (Profile::Kong, "/other", Some("x-global")),
+        (Profile::Envoy, "/kept", None),
+    ] {
+        let probe = Probe::new();
+        let body = probe.show_header(0, "x-route");
+        let name = format!("transformer-{profile:?}-{}", path.len());
+        let text = text.replace("{name: late, paths: [/late]}", "{name: late, paths: [/other]}");
+        let lab = lab_with(&name, profile, probe.on("proxy_on_request_headers", body), &text).await;
+        let (status, seen) = lab.get(path, &headers).await;
+        assert_eq!(status, 200, "{profile:?} {path}");
+        for (name, lines) in [("x-route", 2), ("x-service", 1), ("x-global", 1)] {
+            let left = if removed == Some(name) { 0 } else { lines };
+            assert_eq!(lines_of(&seen, name).len(), left, "{profile:?} {path} {name}");
+        }
+        let runs_before = path == "/kept" && profile == Profile::Kong;
+        assert_eq!(lab.said("01"), usize::from(runs_before), "{profile:?} {path}");
+    }
 }
 
 #[tokio::test]
@@ -240,20 +330,47 @@ async fn a_client_that_goes_away_is_told_to_the_filter() {
     lab.client.send(hang, WAIT).await.unwrap();
     let given_up = lab.client.send(lab.request("GET", "/kept", &[]), Duration::from_millis(200)).await;
     assert!(given_up.is_err());
-    lab.until_said("gone").await;
+    lab.until_said("gone", 1).await;
 }
 
 #[tokio::test]
-async fn a_reload_takes_effect_and_a_faulty_one_does_not() {
-    let lab = lab("reload", Profile::Kong, tagging()).await;
-    assert_eq!(lab.get("/new", &[]).await.0, 404);
-    std::fs::write(&lab.kong_yml, KONG_YML.replace("[/kept]", "[/new]").replace("config: one", "config: two")).unwrap();
-    assert_eq!(lab.gateway.reload().await.unwrap(), "5 routes");
-    let (status, seen) = lab.get("/new", &[]).await;
-    assert_eq!((status, &seen["headers"]["x-tag"]), (200, &json!("mine")));
-    std::fs::write(&lab.kong_yml, KONG_YML.replace("name: probe", "name: stranger")).unwrap();
-    let error = format!("{:#}", lab.gateway.reload().await.unwrap_err());
-    assert!(error.contains("found \"stranger\"; the filters loaded here: probe"), "{error}");
+async fn a_configuration_that_the_schema_refuses_is_taken_neither_at_the_start_nor_by_a_reload() {
+    let filters = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("filters-with-schema");
+    std::fs::create_dir_all(&filters).unwrap();
+    let metadata = |words: &str| {
+        let text = format!(r#"{{"config_schema": {{"type": ["string", "null"], "enum": [{words}]}}}}"#);
+        std::fs::write(filters.join("probe.meta.json"), text).unwrap();
+    };
+    let refused = |error: anyhow::Error, path: &str| {
+        let (error, path) =
+            (format!("{error:#}"), format!("schema.yml: services[0].routes[{path}].config: is none of "));
+        assert!(
+            error.contains(&path) && error.ends_with("(the filter's schema refuses this on route \"kept\")"),
+            "{error}"
+        );
+    };
+    metadata("\"two\", null");
+    refused(
+        start("schema", Profile::Kong, tagging(), KONG_YML, filters.clone()).await.err().unwrap(),
+        "0].filter_chains[0].filters[0",
+    );
+    // Envoy validates nothing.
+    start("schema", Profile::Envoy, tagging(), KONG_YML, filters.clone()).await.unwrap().gateway.stop().await;
+
+    metadata("\"one\", null");
+    let lab = start("schema", Profile::Kong, tagging(), KONG_YML, filters.clone()).await.unwrap();
+    let disabled = "plugins: [{name: probe, enabled: false, config: two}]";
+    let text = KONG_YML.replace("[/kept]", "[/new]").replacen(
+        "strip_path: false,",
+        &format!("strip_path: false, {disabled},"),
+        1,
+    );
+    std::fs::write(&lab.kong_yml, &text).unwrap();
+    refused(lab.gateway.reload().await.unwrap_err(), "0].plugins[0");
+    refused(lab.gateway.post_config().await.unwrap_err(), "0].plugins[0");
+    assert_eq!((lab.get("/kept", &[]).await.0, lab.get("/new", &[]).await.0), (200, 404));
+    std::fs::write(&lab.kong_yml, text.replace("config: two", "config: one")).unwrap();
+    assert!(lab.gateway.post_config().await.unwrap().starts_with("5 routes"));
     assert_eq!(lab.get("/new", &[]).await.0, 200);
 }
 
