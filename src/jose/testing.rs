@@ -32,7 +32,7 @@ pub(crate) fn token(alg: &str, claims: &Value) -> String {
 }
 
 /// Signs whatever header and payload it is given.
-pub(crate) fn signed(alg: &str, header: &str, payload: &str) -> String {
+pub(crate) fn signed(alg: &str, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
     let message = format!("{}.{}", encode(header), encode(payload));
     let signature = sign(alg, message.as_bytes());
     format!("{message}.{}", encode(signature))
