@@ -121,6 +121,7 @@ fn every_fault_names_its_path_what_was_found_and_what_is_allowed() {
         ),
         ("/quotas/policies/0/per", json!("team"), "quotas.policies[0].per", "unknown variant, expected one of `group`"),
         ("/quotas/policies/0/name", json!("a b"), "quotas.policies[0].name", "1 to 32 letters"),
+        ("/quotas/policies/0/cost", json!({"POST": 601}), "quotas.policies[0].cost.POST", "is 601; it must be from 0 to 600"),
         ("/quotas/policies/0/cost", json!({"post": 5}), "quotas.policies[0].cost.post", "upper case"),
         ("/credentials", json!({"header": "a b"}), "credentials.header", "a header name"),
         ("/credentials", json!({"max_token_bytes": 10}), "credentials.max_token_bytes", "from 256 to 65536"),
@@ -214,6 +215,28 @@ fn remote_keys_need_an_upstream_the_host_can_dial() {
         ["", "https://idp.example", "idp.example:443/keys", "idp.example:0", "idp.example:65536", "idp.example:", ":80"]
     {
         assert_eq!(with(upstream).err().unwrap().path, "issuers[0].upstream", "{upstream}");
+    }
+}
+
+#[test]
+fn a_cost_fits_into_the_smallest_limit_that_it_can_meet() {
+    let with = |more: Value| {
+        let mut policy = json!({"name": "q", "per": "group", "windows": ["600/1h", "20/1m"], "cost": {"GET": 0, "POST": 20}});
+        policy.as_object_mut().unwrap().append(more.clone().as_object_mut().unwrap());
+        let mut config = minimal();
+        config["quotas"] = json!({"policies": [policy]});
+        config["catalog"] = json!({"url": "https://backstage.example"});
+        parse(&config)
+    };
+    assert!(with(json!({"overrides": {"group:default/a": ["30/1m"]}, "tiers": {"gold": ["21/1s"]}})).is_ok());
+    for more in [
+        json!({"cost": {"POST": 21}}),
+        json!({"overrides": {"group:default/a": ["30/1m", "19/1s"]}}),
+        json!({"tiers": {"gold": ["19/1d"]}}),
+    ] {
+        let error = with(more.clone()).err().unwrap();
+        assert_eq!(error.path, "quotas.policies[0].cost.POST", "{more}");
+        assert!(error.to_string().contains("it must be from 0 to "), "{error}");
     }
 }
 
