@@ -10,7 +10,7 @@ use crate::jose::KeyId;
 use crate::keyring::Keyring;
 use crate::quota::KeySecrets;
 use crate::quota::engine::Engines;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Lot, Telemetry};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -46,6 +46,8 @@ pub struct Worker {
     pub budgets: Budgets,
     /// Metric series.
     pub telemetry: Telemetry,
+    /// Which requests that pass the audit trail tells of.
+    pub lot: Lot,
     /// What keys the hashes in quota keys, by zone.
     pub key_secrets: KeySecrets,
     /// Catalogs that a Backstage serves.

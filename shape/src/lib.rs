@@ -217,11 +217,12 @@ pub enum ConsumerHeaders {
 pub struct Audit {
     pub log_level: Level,
     pub sample_allows: f64,
+    pub answers: bool,
 }
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { log_level: Level::Warn, sample_allows: 1.0 }
+        Self { log_level: Level::Warn, sample_allows: 1.0, answers: false }
     }
 }
 

@@ -165,7 +165,7 @@ fn audit(raw: &raw::Audit) -> Parsed<Audit> {
         let problem = Problem::Range { found: raw.sample_allows.to_string(), min: 0, max: 1 };
         return Err(ConfigError::new("audit.sample_allows", problem));
     }
-    Ok(Audit { log_level, sample_allows: raw.sample_allows })
+    Ok(Audit { log_level, sample_allows: raw.sample_allows, answers: raw.answers })
 }
 
 fn zones(raw: raw::SharedData) -> Parsed<Zones> {

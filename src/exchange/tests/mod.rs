@@ -5,6 +5,7 @@ mod engine;
 mod floods;
 mod providers;
 mod rotation;
+mod telling;
 mod userinfo;
 
 use super::*;
