@@ -71,6 +71,10 @@ impl Metrics for Uncounted {
     fn add(&self, _: MetricId, _: u64) {}
 
     fn record(&self, _: MetricId, _: u64) {}
+
+    fn value(&self, _: MetricId) -> Option<u64> {
+        None
+    }
 }
 
 impl Gateway {

@@ -49,6 +49,10 @@ impl Metrics for Counts {
         let name = self.names.borrow()[id.0 as usize].clone();
         self.counts.borrow_mut().insert(name, value);
     }
+
+    fn value(&self, id: MetricId) -> Option<u64> {
+        self.counts.borrow().get(&self.names.borrow()[id.0 as usize]).copied()
+    }
 }
 
 /// A request, and what the host tells of it.
