@@ -140,9 +140,10 @@ impl Registry {
 /// The labels that stand for these where there is no room for more series; `None` where they are those already.
 fn others<'a>(labels: &[Label<'a>]) -> Option<Vec<Label<'a>>> {
     let is_told_apart = |(label, value): &Label<'_>| is_identity(label) && *value != OTHER;
-    labels.iter().any(is_told_apart).then(|| {
-        labels.iter().map(|(label, value)| (*label, if is_identity(label) { OTHER } else { value })).collect()
-    })
+    labels
+        .iter()
+        .any(is_told_apart)
+        .then(|| labels.iter().map(|(label, value)| (*label, if is_identity(label) { OTHER } else { value })).collect())
 }
 
 /// Labels with as many values as a catalog has entities.

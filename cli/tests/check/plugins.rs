@@ -53,7 +53,9 @@ fn plugins_that_answer_before_the_filter_or_switch_it_off_are_errors_where_the_f
         let off = format!("{{name: {name}, enabled: false}}");
         assert_eq!(found("kong.yml", &file("", &off, "", "", ""), None), [""; 0], "{name} is off");
     }
-    for harmless in ["cors", "rate-limiting", "request-transformer", "response-ratelimiting", "prometheus", "ai-prompt-guard"] {
+    for harmless in
+        ["cors", "rate-limiting", "request-transformer", "response-ratelimiting", "prometheus", "ai-prompt-guard"]
+    {
         let text = file(&format!("{{name: {harmless}}}"), "", "", "", "");
         assert_eq!(found("kong.yml", &text, None), [""; 0], "{harmless}");
     }
@@ -78,7 +80,14 @@ fn headers_of_kong_s_authentication_plugins_need_keep() {
                 "kong.yml:12: warning: services[0].routes[0].plugins[0]: the upstream does not get the consumer that {name} finds"
             );
             let found = found("kong.yml", &file(&format!("{{name: {name}}}"), "", "", "", tags), None);
-            begin(&found, if warned { std::slice::from_ref(&expected) } else { &[] }.iter().map(String::as_str).collect::<Vec<_>>().as_slice());
+            begin(
+                &found,
+                if warned { std::slice::from_ref(&expected) } else { &[] }
+                    .iter()
+                    .map(String::as_str)
+                    .collect::<Vec<_>>()
+                    .as_slice(),
+            );
         }
     }
 }
@@ -88,7 +97,9 @@ fn a_function_of_a_route_that_hides_the_one_on_everything_is_warned_of() {
     let function = "{name: pre-function, config: {access: [return]}}";
     begin(
         &found("kong.yml", &file(function, "", "", function, ""), None),
-        &["kong.yml:12: warning: services[0].routes[0].plugins[0]: a pre-function of a route or a service runs in the place of the one on everything, on line 2"],
+        &[
+            "kong.yml:12: warning: services[0].routes[0].plugins[0]: a pre-function of a route or a service runs in the place of the one on everything, on line 2",
+        ],
     );
     assert_eq!(found("kong.yml", &file(function, "", "", "", ""), None), [""; 0]);
     assert_eq!(found("kong.yml", &file("", "", function, function, ""), None), [""; 0], "beside the filter");

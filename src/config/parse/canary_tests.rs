@@ -17,7 +17,8 @@ fn examples() -> Vec<Value> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let file = |path: PathBuf| if path.is_dir() { path.join("config.json") } else { path };
     let files = entries.map(file).filter(|file| file.is_file() && file.extension().is_some_and(|end| end == "json"));
-    let mut examples: Vec<Value> = files.map(|file| serde_json::from_slice(&fs::read(file).unwrap()).unwrap()).collect();
+    let mut examples: Vec<Value> =
+        files.map(|file| serde_json::from_slice(&fs::read(file).unwrap()).unwrap()).collect();
     assert!(examples.len() >= 15);
     let private = json!({"kty": "OKP", "crv": "Ed25519", "x": "AA", "k": "a", "d": "a", "p": "a", "q": "a", "dp": "a", "dq": "a", "qi": "a"});
     examples.push(json!({
@@ -33,9 +34,11 @@ fn examples() -> Vec<Value> {
 
 /// Every place in a value, as JSON Pointers.
 fn places(value: &Value, at: String, found: &mut Vec<String>) {
-    let members = value.as_object().into_iter().flatten().map(|(name, member)| {
-        (format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), member)
-    });
+    let members = value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, member)| (format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), member));
     let items = value.as_array().into_iter().flatten().enumerate().map(|(n, item)| (format!("{at}/{n}"), item));
     members.chain(items).for_each(|(at, value)| places(value, at, found));
     found.push(at);
@@ -136,7 +139,8 @@ fn no_message_shows_the_user_and_the_password_in_a_url() {
 
 #[test]
 fn an_issuer_that_stands_twice_is_told_without_its_password() {
-    let issuer = json!({"issuer": format!("https://user:{CANARY}@idp.example"), "audiences": ["x"], "secret": "s".repeat(32)});
+    let issuer =
+        json!({"issuer": format!("https://user:{CANARY}@idp.example"), "audiences": ["x"], "secret": "s".repeat(32)});
     let config = json!({"entity": "api:default/x", "policy": {"rules": []}, "issuers": [issuer, issuer]});
     let message = Config::parse(config.to_string().as_bytes()).unwrap_err().to_string();
     assert!(message.contains("https://…@idp.example") && !message.contains(CANARY), "{message}");

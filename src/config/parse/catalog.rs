@@ -38,7 +38,11 @@ pub(super) fn catalog(raw: raw::Catalog) -> Parsed<Catalog> {
 fn backend(url: &str, upstream: Option<&str>) -> Parsed<Endpoint> {
     let mut backend = endpoint(url, upstream, "catalog.url", "catalog")?;
     if backend.path.contains('?') {
-        return Err(not_allowed("catalog.url", without_user(url), "the base URL of a Backstage backend, without a query"));
+        return Err(not_allowed(
+            "catalog.url",
+            without_user(url),
+            "the base URL of a Backstage backend, without a query",
+        ));
     }
     backend.path.truncate(backend.path.trim_end_matches('/').len());
     Ok(backend)

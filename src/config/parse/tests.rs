@@ -121,7 +121,12 @@ fn every_fault_names_its_path_what_was_found_and_what_is_allowed() {
         ),
         ("/quotas/policies/0/per", json!("team"), "quotas.policies[0].per", "unknown variant, expected one of `group`"),
         ("/quotas/policies/0/name", json!("a b"), "quotas.policies[0].name", "1 to 32 letters"),
-        ("/quotas/policies/0/cost", json!({"POST": 601}), "quotas.policies[0].cost.POST", "is 601; it must be from 0 to 600"),
+        (
+            "/quotas/policies/0/cost",
+            json!({"POST": 601}),
+            "quotas.policies[0].cost.POST",
+            "is 601; it must be from 0 to 600",
+        ),
         ("/quotas/policies/0/cost", json!({"post": 5}), "quotas.policies[0].cost.post", "upper case"),
         ("/credentials", json!({"header": "a b"}), "credentials.header", "a header name"),
         ("/credentials", json!({"max_token_bytes": 10}), "credentials.max_token_bytes", "from 256 to 65536"),
@@ -221,7 +226,8 @@ fn remote_keys_need_an_upstream_the_host_can_dial() {
 #[test]
 fn a_cost_fits_into_the_smallest_limit_that_it_can_meet() {
     let with = |more: Value| {
-        let mut policy = json!({"name": "q", "per": "group", "windows": ["600/1h", "20/1m"], "cost": {"GET": 0, "POST": 20}});
+        let mut policy =
+            json!({"name": "q", "per": "group", "windows": ["600/1h", "20/1m"], "cost": {"GET": 0, "POST": 20}});
         policy.as_object_mut().unwrap().append(more.clone().as_object_mut().unwrap());
         let mut config = minimal();
         config["quotas"] = json!({"policies": [policy]});

@@ -3,11 +3,7 @@
 use super::*;
 
 fn facts() -> Snapshot {
-    Snapshot {
-        client: Some("203.0.113.9".to_owned()),
-        request_id: Some("0f".repeat(16)),
-        ..Snapshot::default()
-    }
+    Snapshot { client: Some("203.0.113.9".to_owned()), request_id: Some("0f".repeat(16)), ..Snapshot::default() }
 }
 
 fn with_audit(audit: Value) -> Value {

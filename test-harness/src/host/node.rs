@@ -141,7 +141,12 @@ impl NodeBuilder {
     pub fn build(self) -> Node {
         let kept = Kept {
             clock: SharedClock::new(self.clock),
-            metrics: MetricStore::new(self.settings.profile, &self.settings.filter_name, self.metrics_slab, self.workers),
+            metrics: MetricStore::new(
+                self.settings.profile,
+                &self.settings.filter_name,
+                self.metrics_slab,
+                self.workers,
+            ),
             next_token: AtomicU32::new(0),
         };
         Node::with(self.settings, self.zones, Arc::new(kept))
