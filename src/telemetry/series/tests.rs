@@ -84,8 +84,8 @@ fn what_another_worker_has_defined_or_one_before_a_reload_is_not_counted_again()
 #[test]
 fn sixty_four_workers_fit_into_kongs_memory_for_metrics() {
     // A name of 256 bytes at most, as the module keeps it; two go into a page, and a page has 24 bytes of its own.
-    let (workers, pages) = (64, 5 * 1024 * 1024 / (4096 + 24));
-    let entry = (104 + 256 + 8 + 16 * workers as usize).next_power_of_two();
+    let (workers, pages) = (64_usize, 5 * 1024 * 1024 / (4096 + 24));
+    let entry = (104 + 256 + 8 + 16 * workers).next_power_of_two();
     let room = pages * (4096 / entry);
     let at_one_moment = workers * Histogram::SERIES;
     // Families times reasons and decisions that `other` still tells apart.

@@ -35,7 +35,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "token seen before",
         status: 200,
-        bounds: [(73_500, 34, 6500), (66_000, 27, 5700)],
+        bounds: [(85_500, 36, 6900), (75_400, 28, 6100)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             (config(two_windows()), vec![request.clone(), request.clone()], request)
@@ -44,7 +44,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "token seen before, audited one time in a million",
         status: 200,
-        bounds: [(49_200, 32, 3800), (41_500, 25, 3000)],
+        bounds: [(54_600, 32, 4200), (46_300, 25, 3400)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             let mut config = config(two_windows());
@@ -55,25 +55,25 @@ const CASES: [Case; 9] = [
     Case {
         name: "new token, RS256",
         status: 200,
-        bounds: [(7_270_000, 36, 17_400), (7_270_000, 29, 16_700)],
+        bounds: [(7_270_000, 37, 17_800), (7_270_000, 29, 17_000)],
         given: || new_token(KeyKind::Rs256),
     },
     Case {
         name: "new token, ES256",
         status: 200,
-        bounds: [(12_600_000, 36, 8700), (12_600_000, 29, 8000)],
+        bounds: [(12_600_000, 37, 9200), (12_600_000, 29, 8400)],
         given: || new_token(KeyKind::Es256),
     },
     Case {
         name: "new token, EdDSA",
         status: 200,
-        bounds: [(2_350_000, 36, 8700), (2_350_000, 29, 8000)],
+        bounds: [(2_350_000, 37, 9200), (2_350_000, 29, 8400)],
         given: || new_token(KeyKind::EdDsa),
     },
     Case {
         name: "not allowed",
         status: 403,
-        bounds: [(56_600, 19, 3900), (56_500, 18, 3800)],
+        bounds: [(68_300, 24, 4000), (62_400, 22, 3900)],
         given: || {
             let request = get(&token(json!({"groups": ["strangers"]})));
             (config(two_windows()), vec![request.clone()], request)
@@ -82,7 +82,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "quota exhausted",
         status: 429,
-        bounds: [(98_500, 24, 7300), (98_500, 23, 7200)],
+        bounds: [(119_700, 38, 7700), (115_400, 36, 7600)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             let quotas = json!({"quotas": {"policies": [{"name": "per-group", "per": "group", "windows": ["1/1h"]}]}});
@@ -92,13 +92,13 @@ const CASES: [Case; 9] = [
     Case {
         name: "not looked at, in a flood",
         status: 429,
-        bounds: [(98_000, 20, 4700), (98_000, 19, 4700)],
+        bounds: [(109_600, 21, 4900), (103_300, 19, 4800)],
         given: || (config(two_windows()), (0..21).map(forged).collect(), forged(21)),
     },
     Case {
         name: "without a token",
         status: 200,
-        bounds: [(32_300, 23, 1900), (26_700, 18, 1500)],
+        bounds: [(41_100, 25, 2200), (32_500, 19, 1700)],
         given: || {
             let request = RequestHead::get("/payments/42");
             let open = json!({"policy": {"rules": [{"allow": ["anyone"]}]}});
