@@ -13,7 +13,7 @@ use crate::ownership::{GroupNames, map_groups, map_names};
 use crate::quota::KeySecrets;
 use crate::quota::engine::Engines;
 use crate::seats::Seats;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Lot, Telemetry};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -80,6 +80,8 @@ pub struct Worker {
     pub budgets: Budgets,
     /// Metric series.
     pub telemetry: Telemetry,
+    /// Which requests that pass the audit trail tells of.
+    pub lot: Lot,
     /// What keys the hashes in quota keys, by zone.
     pub key_secrets: KeySecrets,
     /// Catalogs that a Backstage serves.

@@ -8,12 +8,14 @@
 
 mod catalog;
 mod engine;
+mod error;
 mod issuer;
 mod values;
 mod verification;
 
 pub use catalog::{Catalog, Consumers, OnStale};
 pub use engine::{Engine, EngineFault, Synchronise};
+pub use error::ShapeError;
 pub use issuer::{AgedSecret, AudienceMatch, Claims, Fetch, Groups, Issuer, Split, SubjectKind, Transform};
 pub use values::{List, Secret};
 pub use verification::Verification;
@@ -23,22 +25,13 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use values::present;
 
-/// A configuration that has not the shape of one.
-#[derive(Debug)]
-pub struct ShapeError {
-    /// Where, as in `issuers[0].typ`.
-    pub path: String,
-    /// What is wrong: an unknown field, a missing one, a value of another type or an unknown word.
-    pub message: String,
-}
-
 /// Reads a configuration.
 ///
 /// # Errors
 /// The first part that has another shape.
 pub fn read(value: Value) -> Result<Config, ShapeError> {
     serde_path_to_error::deserialize(value)
-        .map_err(|error| ShapeError { path: error.path().to_string(), message: error.inner().to_string() })
+        .map_err(|error| ShapeError::new(error.path().to_string(), &error.inner().to_string()))
 }
 
 #[derive(Deserialize)]
@@ -224,11 +217,12 @@ pub enum ConsumerHeaders {
 pub struct Audit {
     pub log_level: Level,
     pub sample_allows: f64,
+    pub answers: bool,
 }
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { log_level: Level::Warn, sample_allows: 1.0 }
+        Self { log_level: Level::Warn, sample_allows: 1.0, answers: false }
     }
 }
 

@@ -12,7 +12,7 @@ pub struct ConfigError {
     pub problem: Problem,
 }
 
-/// What is wrong at a place. No variant carries a secret.
+/// What is wrong at a place. No variant carries a secret, nor the user and password of a URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// Not JSON at all.

@@ -111,6 +111,8 @@ pub struct Audit {
     pub log_level: log::Level,
     /// Share of allowed requests that are recorded, 0 to 1. Denials always are.
     pub sample_allows: f64,
+    /// Whether a second line tells status and duration of each recorded request once its answer is out.
+    pub answers: bool,
 }
 
 /// Named zones of shared data. Kong reads `zone/key` as a key in zone `zone` (`KONG_NGINX_WASM_SHM_KV_<zone>`), and falls

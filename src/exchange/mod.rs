@@ -234,11 +234,14 @@ impl Exchange {
         }
     }
 
-    /// The answer is out, or the client is gone (`None`).
-    pub fn finished(self, cx: &Context<'_>, status: Option<u16>) {
+    /// The answer is out, or the client is gone (`None`). The line that tells of it and its level, where the route has it told.
+    pub fn finished(self, cx: &Context<'_>, status: Option<u16>) -> Option<(log::Level, String)> {
         match self.state {
             State::Admitted(Admitted { report, .. }) | State::Denied(report) => report.finished(cx, status),
-            _ => self.gone(cx),
+            _ => {
+                self.gone(cx);
+                None
+            }
         }
     }
 

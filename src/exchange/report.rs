@@ -10,7 +10,7 @@ use crate::ownership::Callee;
 use crate::policy::{Decision, Outcome};
 use crate::quota::WindowState;
 use crate::tags::{self, ClientLines, Value};
-use crate::telemetry::{AuditRecord, Quota, Verdict, What, Who, sampled};
+use crate::telemetry::{AnswerRecord, AuditRecord, Quota, Verdict, What, Who};
 use crate::worker::Known;
 use std::rc::Rc;
 
@@ -30,6 +30,8 @@ pub(super) struct Report {
     quota: Vec<WindowState>,
     /// What was done in the place of a quota engine that did not answer.
     engine: Option<&'static str>,
+    /// By which id the audit line tells of the request, where its answer is to be told too.
+    told: Option<Option<String>>,
 }
 
 impl Report {
@@ -39,8 +41,8 @@ impl Report {
 
     /// The report of a request whose route has no configuration.
     pub(super) fn without_route(request: Request) -> Self {
-        let (route, known, rule, granted_by, denial, quota, engine) = Default::default();
-        Self { route, request, known, rule, granted_by, reason: "", denial, quota, engine }
+        let (route, known, rule, granted_by, denial, quota, engine, told) = Default::default();
+        Self { route, request, known, rule, granted_by, reason: "", denial, quota, engine, told }
     }
 
     pub(super) fn by(self, known: Option<Rc<Known>>) -> Self {
@@ -117,20 +119,20 @@ impl Report {
         Self { reason: "cors_preflight", ..self }
     }
 
-    pub(super) fn allowed(self, cx: &RequestContext<'_>) -> (Self, Option<Line>) {
+    pub(super) fn allowed(mut self, cx: &RequestContext<'_>) -> (Self, Option<Line>) {
         let decision = if self.denial.is_some() { "shadow_deny" } else { "allow" };
         self.count(decision, cx);
-        let line = self.drawn(cx).map(|marks| self.line(decision, &marks, cx));
+        let line = self.is_drawn(cx).then(|| self.line(decision, None, Marks::read(cx), cx));
         (self, line)
     }
 
     /// Tells a denial, and what the client is answered.
     pub(super) fn denied(mut self, denial: Denial, cx: &RequestContext<'_>) -> (Self, denial::Answer, Option<Line>) {
-        let marks = Marks::read(cx.headers);
+        let marks = Marks::read(cx);
         let answer = denial.answer(&self.about(&marks));
         self.denial = Some(denial);
         self.count("deny", cx);
-        let line = self.line("deny", &marks, cx);
+        let line = self.line("deny", Some(answer.status), marks, cx);
         (self, answer, Some(line))
     }
 
@@ -165,36 +167,35 @@ impl Report {
         }
     }
 
-    pub(super) fn finished(&self, cx: &Context<'_>, status: Option<u16>) {
+    /// Counts the answer. The line that tells of it, where the audit line did of the request.
+    pub(super) fn finished(&self, cx: &Context<'_>, status: Option<u16>) -> Option<Line> {
+        let took = cx.now.since(self.request.came);
         if self.is_counted() {
-            let took = cx.now.since(self.request.came);
             cx.worker.telemetry.response(cx.metrics, self.entity(), self.owner(), status, took);
         }
+        let request_id = self.told.as_ref()?.as_deref();
+        Some((self.level(), AnswerRecord { time: cx.now, request_id, status, took }.line()))
     }
 
-    /// The marks of a request that passes and is told of: the configured share, and all that shadow mode spared.
-    fn drawn(&self, cx: &RequestContext<'_>) -> Option<Marks> {
+    /// Whether a request that passes is told of: the configured share, and all that shadow mode spared.
+    fn is_drawn(&self, cx: &RequestContext<'_>) -> bool {
         let share = match self.denial {
             Some(_) => 1.0,
             None => self.route.as_ref().map_or(1.0, |route| route.config.audit.sample_allows),
         };
-        if share <= 0.0 {
-            return None;
-        }
-        let marks = Marks::read(cx.headers);
-        let seed = marks.trace.as_ref().or(marks.id.as_ref());
-        let without_marks = seed.is_none().then_some((self.request.came.0, &self.request.target));
-        sampled(share, (seed, without_marks)).then_some(marks)
+        cx.worker.lot.draw(share)
     }
 
     /// The audit line of a decision.
-    fn line(&self, decision: &'static str, marks: &Marks, cx: &RequestContext<'_>) -> Line {
+    fn line(&mut self, decision: &'static str, status: Option<u16>, marks: Marks, cx: &RequestContext<'_>) -> Line {
         let path = self.request.path();
         let detail = self.denial.as_ref().and_then(Denial::detail);
         let record = AuditRecord {
             time: cx.now,
             request_id: marks.id.as_deref(),
+            x_request_id: marks.sent_id.as_deref(),
             trace_id: marks.trace_id(),
+            client_address: cx.facts.client(),
             who: self.principal().map(who),
             what: What {
                 entity: self.entity().map(EntityRef::as_str),
@@ -214,9 +215,17 @@ impl Report {
             },
             quota: self.quota.iter().map(quota).collect(),
             quota_engine: self.engine,
+            status,
         };
-        let level = self.route.as_ref().map_or(log::Level::Warn, |route| route.config.audit.log_level);
-        (level, record.line())
+        let line = (self.level(), record.line());
+        if self.route.as_ref().is_some_and(|route| route.config.audit.answers) {
+            self.told = Some(marks.id);
+        }
+        line
+    }
+
+    fn level(&self) -> log::Level {
+        self.route.as_ref().map_or(log::Level::Warn, |route| route.config.audit.log_level)
     }
 
     /// Why it was denied, or would have been, or else what let it pass.

@@ -69,19 +69,26 @@ impl Request {
 
 /// By which names others know a request: read where it is told of, which most are not.
 pub(super) struct Marks {
-    /// `x-request-id`, where it is printable.
+    /// The host's own id of the request, or else `x-request-id`.
     pub id: Option<String>,
+    /// `x-request-id` beside the host's own id, where it is printable.
+    pub sent_id: Option<String>,
     /// W3C `traceparent`, as sent.
     pub trace: Option<String>,
 }
 
 impl Marks {
-    pub(super) fn read(headers: &dyn RequestHeaders) -> Self {
+    pub(super) fn read(cx: &RequestContext<'_>) -> Self {
+        let headers = cx.headers;
         let printable = |name: &str| {
             let text = String::from_utf8(headers.get(name)?.into_owned()).ok()?;
             (!text.is_empty() && text.len() <= MAX_ID && text.bytes().all(|b| b.is_ascii_graphic())).then_some(text)
         };
-        Self { id: printable("x-request-id"), trace: printable("traceparent") }
+        let (sent, trace) = (printable("x-request-id"), printable("traceparent"));
+        match cx.facts.request_id() {
+            Some(own) => Self { id: Some(own.to_owned()), sent_id: sent, trace },
+            None => Self { id: sent, sent_id: None, trace },
+        }
     }
 
     /// The trace id of `traceparent` (W3C Trace Context §3.2.2.3).

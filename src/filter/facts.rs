@@ -14,12 +14,13 @@ pub(super) struct Facts {
     service: OnceCell<Option<String>>,
     tags: OnceCell<Vec<String>>,
     client: OnceCell<Option<String>>,
+    request_id: OnceCell<Option<String>>,
 }
 
 impl Facts {
     pub(super) fn new(is_kong: bool) -> Self {
-        let (route_id, route, service, tags, client) = Default::default();
-        Self { is_kong, route_id, route, service, tags, client }
+        let (route_id, route, service, tags, client, request_id) = Default::default();
+        Self { is_kong, route_id, route, service, tags, client, request_id }
     }
 
     fn either(&self, on_kong: &[&str], on_envoy: &[&str]) -> Option<String> {
@@ -62,6 +63,12 @@ impl HostFacts for Facts {
     /// looked at `x-forwarded-for` as its `xff_num_trusted_hops` says.
     fn client(&self) -> Option<&str> {
         self.client.get_or_init(|| text(&["source", "address"])).as_deref()
+    }
+
+    /// Envoy has its own in `x-request-id`.
+    fn request_id(&self) -> Option<&str> {
+        let read = || self.is_kong.then(|| text(&["ngx", "kong_request_id"])).flatten();
+        self.request_id.get_or_init(read).as_deref()
     }
 }
 

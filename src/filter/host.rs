@@ -68,4 +68,8 @@ impl Metrics for Host {
     fn record(&self, id: MetricId, value: u64) {
         let _ = hostcalls::record_metric(id.0, value);
     }
+
+    fn value(&self, id: MetricId) -> Option<u64> {
+        hostcalls::get_metric(id.0).ok()
+    }
 }

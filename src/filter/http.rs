@@ -144,7 +144,7 @@ impl HttpContext for Http {
 
     fn on_log(&mut self) {
         if let Some(exchange) = self.exchange.take() {
-            with_context(|cx| exchange.finished(cx, self.status));
+            log_line(with_context(|cx| exchange.finished(cx, self.status)).as_ref());
         }
     }
 }
@@ -177,8 +177,8 @@ fn send(answer: &Answer) {
     let _ = hostcalls::send_http_response(u32::from(answer.status), headers, Some(&answer.body));
 }
 
-fn log_line(audit: Option<&(log::Level, String)>) {
-    if let Some((level, line)) = audit {
+fn log_line(line: Option<&(log::Level, String)>) {
+    if let Some((level, line)) = line {
         log::log!(*level, "{line}");
     }
 }

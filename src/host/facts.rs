@@ -20,6 +20,10 @@ pub trait HostFacts {
     /// The address of the client: the far end of the connection, or the client that a trusted proxy names. A port may
     /// follow it.
     fn client(&self) -> Option<&str>;
+
+    /// The host's own id of the request, where it has one that no client chooses: Kong's, which its answer has as
+    /// `X-Kong-Request-Id`.
+    fn request_id(&self) -> Option<&str>;
 }
 
 /// The facts of one request as they were when it arrived. Empty where the request never had to wait.
@@ -35,6 +39,8 @@ pub struct Snapshot {
     pub tags: Vec<String>,
     /// [`HostFacts::client`].
     pub client: Option<String>,
+    /// [`HostFacts::request_id`].
+    pub request_id: Option<String>,
 }
 
 impl Snapshot {
@@ -47,6 +53,7 @@ impl Snapshot {
             service: owned(facts.service()),
             tags: facts.tags().to_vec(),
             client: owned(facts.client()),
+            request_id: owned(facts.request_id()),
         }
     }
 }
@@ -70,5 +77,9 @@ impl HostFacts for Snapshot {
 
     fn client(&self) -> Option<&str> {
         self.client.as_deref()
+    }
+
+    fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
     }
 }

@@ -116,4 +116,6 @@ pub trait Metrics {
     fn add(&self, id: MetricId, by: u64);
     /// Sets a gauge.
     fn record(&self, id: MetricId, value: u64);
+    /// What a counter stands at, over all workers.
+    fn value(&self, id: MetricId) -> Option<u64>;
 }

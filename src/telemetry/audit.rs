@@ -1,9 +1,9 @@
 //! The audit trail: one JSON line a decision, never with a token in it.
 
-use crate::host::UnixMillis;
+use crate::host::{UnixMillis, millis};
 use chrono::{DateTime, SecondsFormat};
 use serde::{Serialize, Serializer};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 /// Longest line in bytes: nginx cuts a log line at about 2 KB, its own prefix included.
 const MAX_LINE: usize = 1700;
@@ -15,10 +15,14 @@ const CAPS: [usize; 6] = [256, 128, 64, 32, 16, 8];
 pub struct AuditRecord<'a> {
     /// When.
     pub time: UnixMillis,
-    /// `x-request-id`.
+    /// The host's own id of the request, or else `x-request-id`.
     pub request_id: Option<&'a str>,
+    /// `x-request-id`, where that is another.
+    pub x_request_id: Option<&'a str>,
     /// Trace id of W3C `traceparent`.
     pub trace_id: Option<&'a str>,
+    /// The address of the client, as the host tells it.
+    pub client_address: Option<&'a str>,
     /// Who asked; without it, nobody who showed a valid token.
     pub who: Option<Who<'a>>,
     /// For what.
@@ -29,6 +33,8 @@ pub struct AuditRecord<'a> {
     pub quota: Vec<Quota<'a>>,
     /// What was done in the place of a quota engine that did not answer: `local`, `deny` or `allow`.
     pub quota_engine: Option<&'static str>,
+    /// The status that it was refused with.
+    pub status: Option<u16>,
 }
 
 /// Who asked.
@@ -129,7 +135,9 @@ impl AuditRecord<'_> {
             audit: "backstage-kong",
             time: rfc3339(self.time),
             request_id: maybe(self.request_id),
+            x_request_id: maybe(self.x_request_id),
             trace_id: maybe(self.trace_id),
+            client_address: maybe(self.client_address),
             who,
             what: LineWhat {
                 entity: maybe(self.what.entity),
@@ -156,19 +164,35 @@ impl AuditRecord<'_> {
                 })
                 .collect(),
             quota_engine: self.quota_engine,
+            status: self.status,
         }
     }
 }
 
-/// Whether an allowed request is recorded: the same for the same seed, so that all lines of a trace stand or fall together.
-pub fn sampled(share: f64, seed: impl Hash) -> bool {
-    if share <= 0.0 || share >= 1.0 {
-        return share >= 1.0;
+/// What became of a request that an audit line tells of.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerRecord<'a> {
+    /// When the answer was out.
+    pub time: UnixMillis,
+    /// The id in the audit line.
+    pub request_id: Option<&'a str>,
+    /// The status; `None` where the client left first.
+    pub status: Option<u16>,
+    /// From the request's head to the end of the answer.
+    pub took: Duration,
+}
+
+impl AnswerRecord<'_> {
+    /// The line.
+    pub fn line(&self) -> String {
+        let line = LineAnswer {
+            audit: "backstage-kong",
+            time: rfc3339(self.time),
+            request_id: cut(self.request_id, 128),
+            answer: Answer { status: self.status, duration_ms: millis(self.took) },
+        };
+        serde_json::to_string(&line).unwrap_or_default()
     }
-    let mut hasher = DefaultHasher::new();
-    seed.hash(&mut hasher);
-    let drawn = u32::try_from(hasher.finish() >> 32).unwrap_or(u32::MAX);
-    f64::from(drawn) < share * (f64::from(u32::MAX) + 1.0)
 }
 
 /// RFC 3339, UTC, milliseconds.
@@ -218,7 +242,11 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<Cut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    x_request_id: Option<Cut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<Cut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_address: Option<Cut<'a>>,
     who: Option<LineWho<'a>>,
     what: LineWhat<'a>,
     decision: &'a str,
@@ -234,6 +262,24 @@ struct Line<'a> {
     quota: Vec<LineQuota<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     quota_engine: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+}
+
+#[derive(Serialize)]
+struct LineAnswer<'a> {
+    audit: &'a str,
+    time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<Cut<'a>>,
+    answer: Answer,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    /// `null` where the client left first.
+    status: Option<u16>,
+    duration_ms: u64,
 }
 
 #[derive(Serialize)]
@@ -339,7 +385,9 @@ mod tests {
             let record = AuditRecord {
                 time: UnixMillis(u64::MAX),
                 request_id: some,
+                x_request_id: some,
                 trace_id: some,
+                client_address: some,
                 who: Some(Who { kind: "agent", user: some, agent: some, client: some, subject: &text, issuer: &text, token_id: some, groups: vec![&text; groups], groups_unknown: true }),
                 what: What {
                     entity: some,
@@ -352,6 +400,7 @@ mod tests {
                 verdict: Verdict { decision: "shadow_deny", mode: "enforce", reason: "algorithm_not_allowed", detail: some, rule: some, granted_by: some },
                 quota: vec![Quota { policy: &text, window: text.clone(), remaining: u32::MAX }; 64],
                 quota_engine: Some("local"),
+                status: Some(503),
             };
             let line = record.line();
             prop_assert!(!line.is_empty() && line.len() < 2000 && !line.contains(char::is_control));
@@ -371,9 +420,14 @@ mod tests {
     }
 
     #[test]
-    fn sampling_takes_about_its_share_and_the_same_ones_each_time() {
-        let taken = (0..10_000).filter(|seed| sampled(0.25, seed)).count();
-        assert!((2_200..2_800).contains(&taken), "{taken}");
-        assert!((0..100).all(|seed| sampled(1.0, seed) && !sampled(0.0, seed)));
+    fn an_answer_is_told_with_the_id_of_its_request() {
+        let (time, took) = (UnixMillis(1_750_000_000_123), Duration::from_millis(42));
+        let line = AnswerRecord { time, request_id: Some("7f"), status: Some(204), took }.line();
+        let expected = json!({
+            "audit": "backstage-kong", "time": "2025-06-15T15:06:40.123Z", "request_id": "7f",
+            "answer": {"status": 204, "duration_ms": 42}
+        });
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
+        assert!(AnswerRecord { time, request_id: None, status: None, took }.line().contains(r#""status":null"#));
     }
 }

@@ -12,7 +12,7 @@ use crate::host::{MetricId, Metrics};
 const BOUNDS: [(u64, &str); 6] =
     [(10, "10"), (50, "50"), (250, "250"), (1000, "1000"), (5000, "5000"), (u64::MAX, "+Inf")];
 
-/// The metrics of one distribution.
+/// The metrics of one distribution. `count` is the one that every value counts in.
 pub(super) struct Histogram {
     buckets: [MetricId; BOUNDS.len()],
     sum: MetricId,
@@ -37,6 +37,11 @@ impl Histogram {
             *id = define(&name(&bucket, &[labels, &[("le", bound)]].concat()))?;
         }
         Some(Self { buckets, sum, count })
+    }
+
+    /// Whether nobody has counted a value yet, on any worker.
+    pub(super) fn is_new(&self, host: &dyn Metrics) -> bool {
+        host.value(self.count).is_none_or(|count| count == 0)
     }
 
     /// Counts a value.

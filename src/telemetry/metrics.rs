@@ -194,6 +194,10 @@ impl Telemetry {
     }
 
     fn add(&self, host: &dyn Metrics, family: &str, labels: &[Label<'_>], by: u64) {
+        // A counter that stands at nothing is taken for one that is new.
+        if by == 0 {
+            return;
+        }
         if let Some(id) = self.registry.series(host, MetricKind::Counter, family, labels) {
             host.add(id, by);
         }

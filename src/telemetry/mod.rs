@@ -2,8 +2,10 @@
 
 mod audit;
 mod histogram;
+mod lot;
 mod metrics;
 mod series;
 
-pub use audit::{AuditRecord, Quota, Verdict, What, Who, rfc3339, sampled};
+pub use audit::{AnswerRecord, AuditRecord, Quota, Verdict, What, Who, rfc3339};
+pub use lot::Lot;
 pub use metrics::{LABELS, Telemetry};

@@ -1,4 +1,4 @@
-//! Metric names with labels in them, each defined once a worker, and only so many.
+//! Metric names with labels in them, each defined once a worker, and only so many a node.
 //!
 //! Neither host has labels, so they are part of the name: `decisions;entity=api:default/payments;reason=owner`. Kong's
 //! Prometheus plugin and Envoy's `stats_tags` take them out again by patterns.
@@ -7,14 +7,21 @@ use super::histogram::Histogram;
 use crate::host::{MetricId, MetricKind, Metrics};
 use foldhash::fast::RandomState;
 use sha2::{Digest, Sha256};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::hash::{BuildHasher, Hasher};
 
-/// Series with labels that a worker defines; more of them go into the series `other`. Kong keeps all metrics of a node in
-/// 5 MB, and traps when they are full.
-const MAX_SERIES: usize = 1000;
+/// Counters that the workers of a node tell apart; what comes after goes into the series `other`.
+///
+/// Kong keeps the metrics of a node in 5 MB, and traps when they are full. Each takes 104 bytes, its name, 8 bytes, and 16 for
+/// each worker, rounded up to a power of two: with 64 workers 2 KB at most, of which there are 2,540. These are shared by
+/// the counters, as many again as 64 workers can define at one moment (512), `other` with its reasons, and gauges.
+const MAX_SERIES: usize = 1500;
+/// Gauges that a worker defines: there are as many as the configuration has issuers and catalogs, whatever the requests are.
+const MAX_GAUGES: usize = 200;
+/// Counts the counters that the workers of this node have defined. It outlives a reload, as they do.
+const SERIES: &str = "metric_series";
 /// Longest label value in bytes; together with the longest family and labels a name stays within the 256 bytes that Kong has
 /// for it and for its own prefix.
 const MAX_VALUE: usize = 44;
@@ -31,6 +38,11 @@ pub(super) struct Registry {
     /// The series of an entity's distribution are kept together: a request costs one look-up.
     histograms: RefCell<HashMap<u64, Option<Histogram>, RandomState>>,
     defined: Cell<usize>,
+    gauges: Cell<usize>,
+    /// How many there were on the node when last looked at.
+    on_node: Cell<usize>,
+    /// The host's number for [`SERIES`].
+    total: OnceCell<Option<MetricId>>,
     hasher: RandomState,
 }
 
@@ -47,11 +59,22 @@ impl Registry {
         if let Some(known) = self.known.borrow().get(&hash) {
             return *known;
         }
-        if let Some(others) = self.others(labels, 1) {
+        let has_room = match kind {
+            MetricKind::Counter => self.has_room(host, 1),
+            MetricKind::Gauge => self.gauges.get() < MAX_GAUGES,
+        };
+        if let Some(others) = others(labels).filter(|_| !has_room) {
             return self.series(host, kind, family, &others);
         }
         let id = host.define(kind, &name(family, labels));
-        self.defined.set(self.defined.get() + 1);
+        match kind {
+            // One that stands at nothing is new: whoever defines a counter counts at once.
+            MetricKind::Counter => {
+                let is_new = id.is_none_or(|id| host.value(id).is_none_or(|value| value == 0));
+                self.note(host, 1, is_new);
+            }
+            MetricKind::Gauge => self.gauges.set(self.gauges.get() + 1),
+        }
         self.known.borrow_mut().insert(hash, id);
         id
     }
@@ -65,24 +88,41 @@ impl Registry {
             }
             return;
         }
-        if let Some(others) = self.others(labels, Histogram::SERIES) {
+        if let Some(others) = others(labels).filter(|_| !self.has_room(host, Histogram::SERIES)) {
             return self.observe(host, family, &others, value);
         }
         let histogram = Histogram::define(family, labels, |name| host.define(MetricKind::Counter, name));
-        self.defined.set(self.defined.get() + Histogram::SERIES);
+        let is_new = histogram.as_ref().is_none_or(|histogram| histogram.is_new(host));
+        self.note(host, Histogram::SERIES, is_new);
         if let Some(histogram) = &histogram {
             histogram.observe(host, value);
         }
         self.histograms.borrow_mut().insert(hash, histogram);
     }
 
-    /// The labels that stand for these where there is no room for so many more series.
-    fn others<'a>(&self, labels: &[Label<'a>], series: usize) -> Option<Vec<Label<'a>>> {
-        let is_told_apart = |(label, value): &Label<'_>| is_identity(label) && *value != OTHER;
-        if self.defined.get() + series <= MAX_SERIES || !labels.iter().any(is_told_apart) {
-            return None;
+    /// Whether the node has room for so many more counters. What this worker has defined is the least that there are.
+    fn has_room(&self, host: &dyn Metrics, series: usize) -> bool {
+        let fits = || self.defined.get().max(self.on_node.get()).saturating_add(series) <= MAX_SERIES;
+        // It never becomes less: a full node is not asked again.
+        if !fits() {
+            return false;
         }
-        Some(labels.iter().map(|(label, value)| (*label, if is_identity(label) { OTHER } else { value })).collect())
+        let on_node = self.total(host).and_then(|id| host.value(id)).unwrap_or(0);
+        self.on_node.set(usize::try_from(on_node).unwrap_or(usize::MAX));
+        fits()
+    }
+
+    /// Notes counters that this worker has defined, and for the node those that were new to it. Two workers that define one at
+    /// the same moment both count it: the bound is then met a little sooner.
+    fn note(&self, host: &dyn Metrics, series: usize, are_new: bool) {
+        self.defined.set(self.defined.get() + series);
+        if let Some(total) = self.total(host).filter(|_| are_new) {
+            host.add(total, u64::try_from(series).unwrap_or(u64::MAX));
+        }
+    }
+
+    fn total(&self, host: &dyn Metrics) -> Option<MetricId> {
+        *self.total.get_or_init(|| host.define(MetricKind::Counter, SERIES))
     }
 
     /// Of the family and the values: a family always has the same labels.
@@ -95,6 +135,15 @@ impl Registry {
         }
         hasher.finish()
     }
+}
+
+/// The labels that stand for these where there is no room for more series; `None` where they are those already.
+fn others<'a>(labels: &[Label<'a>]) -> Option<Vec<Label<'a>>> {
+    let is_told_apart = |(label, value): &Label<'_>| is_identity(label) && *value != OTHER;
+    labels
+        .iter()
+        .any(is_told_apart)
+        .then(|| labels.iter().map(|(label, value)| (*label, if is_identity(label) { OTHER } else { value })).collect())
 }
 
 /// Labels with as many values as a catalog has entities.
@@ -132,143 +181,4 @@ fn digest(text: &str) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::{BTreeMap, BTreeSet};
-
-    #[derive(Default)]
-    struct Host {
-        names: RefCell<Vec<String>>,
-        counts: RefCell<BTreeMap<String, u64>>,
-        /// What of the names it does not take.
-        refused: &'static str,
-    }
-
-    impl Metrics for Host {
-        fn define(&self, _: MetricKind, name: &str) -> Option<MetricId> {
-            let mut names = self.names.borrow_mut();
-            names.push(name.to_owned());
-            let id = MetricId(u32::try_from(names.len() - 1).unwrap());
-            (self.refused.is_empty() || !name.contains(self.refused)).then_some(id)
-        }
-
-        fn add(&self, id: MetricId, by: u64) {
-            let name = self.names.borrow()[id.0 as usize].clone();
-            *self.counts.borrow_mut().entry(name).or_default() += by;
-        }
-
-        fn record(&self, _: MetricId, _: u64) {}
-    }
-
-    impl Host {
-        fn of(&self, name: &str) -> Option<u64> {
-            self.counts.borrow().get(name).copied()
-        }
-    }
-
-    #[test]
-    fn a_series_is_defined_once() {
-        let (host, registry) = (Host::default(), Registry::default());
-        let ids: BTreeSet<_> = (0..3)
-            .map(|_| {
-                registry.series(&host, MetricKind::Counter, "decisions", &[("entity", "api:default/x")]).map(|id| id.0)
-            })
-            .collect();
-        assert_eq!(ids.len(), 1);
-        assert_eq!(*host.names.borrow(), ["decisions;entity=api:default/x"]);
-    }
-
-    #[test]
-    fn past_the_cap_identities_become_other_and_words_stay() {
-        let (host, registry) = (Host::default(), Registry::default());
-        for n in 0..MAX_SERIES + 50 {
-            let group = format!("group:default/g{n}");
-            registry.series(&host, MetricKind::Counter, "decisions", &[("group", &group), ("reason", "owner")]);
-        }
-        let names = host.names.borrow();
-        assert_eq!(names.len(), MAX_SERIES + 1);
-        assert_eq!(names.last().unwrap(), "decisions;group=other;reason=owner");
-    }
-
-    #[test]
-    fn each_bucket_counts_what_is_at_most_its_bound() {
-        let (host, registry) = (Host::default(), Registry::default());
-        let labels = [("entity", "api:default/x")];
-        for value in [0, 10, 11, 250, 4999, 5001, 90_000] {
-            registry.observe(&host, "took", &labels, value);
-        }
-        let counts: Vec<_> = ["10", "50", "250", "1000", "5000", "+Inf"]
-            .map(|bound| host.of(&format!("took_bucket;entity=api:default/x;le={bound}")).unwrap())
-            .into();
-        assert_eq!(counts, [2, 3, 4, 4, 5, 7]);
-        let totals = ["sum", "count"].map(|total| host.of(&format!("took_{total};entity=api:default/x")).unwrap());
-        assert_eq!(totals, [10 + 11 + 250 + 4999 + 5001 + 90_000, 7]);
-        assert_eq!(host.names.borrow().len(), Histogram::SERIES, "each is defined once");
-    }
-
-    #[test]
-    fn a_distribution_has_all_its_series_or_none_wherever_the_cap_is_hit() {
-        for room in 0..=Histogram::SERIES {
-            let (host, registry) = (Host::default(), Registry::default());
-            for n in 0..MAX_SERIES - room {
-                registry.series(&host, MetricKind::Counter, "decisions", &[("group", &format!("group:default/g{n}"))]);
-            }
-            registry.observe(&host, "took", &[("entity", "api:default/x")], 7);
-            registry.observe(&host, "took", &[("entity", "api:default/y")], 7);
-            let names = host.names.borrow();
-            let series = |entity| names.iter().filter(|name| name.contains(&format!(";entity={entity}"))).count();
-            let (fits, all) = (room == Histogram::SERIES, Histogram::SERIES);
-            let found = ["api:default/x", "api:default/y", "other"].map(series);
-            assert_eq!(found, [if fits { all } else { 0 }, 0, all], "with room for {room}");
-            let counted = host.of("took_bucket;entity=other;le=+Inf");
-            assert_eq!(counted, Some(if fits { 1 } else { 2 }), "the bound stays, the entity is another");
-        }
-    }
-
-    #[test]
-    fn of_a_distribution_that_the_host_does_not_take_whole_nothing_is_counted() {
-        let host = Host { refused: "le=250", ..Host::default() };
-        let registry = Registry::default();
-        for _ in 0..2 {
-            registry.observe(&host, "took", &[("entity", "api:default/x")], 7);
-        }
-        assert!(host.counts.borrow().is_empty());
-        assert!(host.names.borrow().len() <= Histogram::SERIES, "nor is it tried again");
-    }
-
-    #[test]
-    fn names_fit_kong_and_hold_no_character_that_ends_a_label() {
-        let long = format!("group:{}/{}", "n".repeat(63), "x".repeat(63));
-        let labels = [
-            ("entity", long.as_str()),
-            ("owner", &long),
-            ("group", &long),
-            ("decision", "shadow_deny"),
-            ("reason", "algorithm_not_allowed"),
-        ];
-        assert!(name("decisions", &labels).len() + "pw:backstage_kong:".len() <= 256);
-        assert_eq!(name("x", &[("issuer", "a;b=c\"d\n")]), "x;issuer=a_b_c_d_");
-        let other = format!("{}y", &long[..long.len() - 1]);
-        assert_ne!(name("x", &[("group", &long)]), name("x", &[("group", &other)]));
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_the_values_a_name_fits_and_only_our_markers_are_in_it(
-            text in "\\PC{0,300}|[;=\"\\\\\n]{0,60}|group:[a-z]{1,63}/[a-z]{1,63}"
-        ) {
-            let labels = [
-                ("entity", text.as_str()),
-                ("owner", &text),
-                ("group", &text),
-                ("decision", "shadow_deny"),
-                ("reason", &text),
-            ];
-            let name = name("decisions", &labels);
-            prop_assert!(name.len() + "pw:backstage_kong:".len() <= 256);
-            prop_assert!(name.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\')));
-            prop_assert_eq!((name.matches(';').count(), name.matches('=').count()), (5, 5));
-        }
-    }
-}
+mod tests;

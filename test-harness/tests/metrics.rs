@@ -79,6 +79,16 @@ fn kong_traps_when_the_slab_is_full() {
 
 // Fact 19.
 #[test]
+fn a_metric_takes_more_of_kongs_slab_the_more_workers_there_are() {
+    let three = |p: &Probe| ["a", "b", "c"].map(|name| define(p, COUNTER, name)).concat();
+    for (workers, status) in [(1, 200), (32, 500)] {
+        let node = node(Profile::Kong).metrics_slab(2 * 4096 + 3 * 256).workers(workers).build();
+        assert_eq!(run(&node, three).0, status, "{workers} workers");
+    }
+}
+
+// Fact 19.
+#[test]
 fn misuse_traps_on_kong_and_is_refused_by_envoy() {
     let unknown = "(i32.store (i32.const 24) (i32.const 77))";
     let cases: [Misuse; 5] = [

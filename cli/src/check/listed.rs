@@ -44,6 +44,10 @@ impl<'a> Lists<'a> {
             lists.chains.extend(items(route.node, "filter_chains", &route.path, None, name(route.node)));
             lists.plugins.extend(items(route.node, "plugins", &route.path, None, name(route.node)));
         }
+        // Of consumers too: they can be on any route.
+        for consumer in &lists.consumers {
+            lists.plugins.extend(items(consumer.node, "plugins", &consumer.path, None, None));
+        }
         lists
     }
 

@@ -1,5 +1,6 @@
 //! `backstage-kong check`: what is wrong with configurations of the filter, of Kong, and with annotations in catalogs.
 
+mod bundled;
 mod claims;
 mod config;
 mod known;

@@ -40,7 +40,7 @@ impl Site {
     /// What a gateway would tell of a request there. Routes of one file are told apart by name.
     fn facts(&self) -> Snapshot {
         let (route, service, tags) = (self.route.clone(), self.service.clone(), self.tags.clone());
-        Snapshot { route_id: route.clone(), route, service, tags, client: None }
+        Snapshot { route_id: route.clone(), route, service, tags, client: None, request_id: None }
     }
 }
 
@@ -71,6 +71,10 @@ impl Metrics for Uncounted {
     fn add(&self, _: MetricId, _: u64) {}
 
     fn record(&self, _: MetricId, _: u64) {}
+
+    fn value(&self, _: MetricId) -> Option<u64> {
+        None
+    }
 }
 
 impl Gateway {

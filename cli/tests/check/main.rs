@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
 
 mod kong;
+mod plugins;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -1,7 +1,7 @@
 //! The catalog.
 
 use super::keys::endpoint;
-use super::{Parsed, in_range, not_allowed, once};
+use super::{Parsed, in_range, not_allowed, once, without_user};
 use crate::config::error::{ConfigError, Problem};
 use crate::config::{Catalog, CatalogSource, Consumers, OnStale, raw};
 use crate::http::Endpoint;
@@ -43,7 +43,11 @@ pub(super) fn catalog(raw: raw::Catalog) -> Parsed<Catalog> {
 fn backend(url: &str, upstream: Option<&str>) -> Parsed<Endpoint> {
     let mut backend = endpoint(url, upstream, "catalog.url", "catalog")?;
     if backend.path.contains('?') {
-        return Err(not_allowed("catalog.url", url, "the base URL of a Backstage backend, without a query"));
+        return Err(not_allowed(
+            "catalog.url",
+            without_user(url),
+            "the base URL of a Backstage backend, without a query",
+        ));
     }
     backend.path.truncate(backend.path.trim_end_matches('/').len());
     Ok(backend)

@@ -1,7 +1,7 @@
 //! The quota engine.
 
 use super::keys::endpoint;
-use super::{Parsed, in_range, not_allowed};
+use super::{Parsed, in_range, not_allowed, without_user};
 use crate::config::error::{ConfigError, Problem};
 use crate::config::{Breaker, Engine, EngineFault, Synchronise, raw};
 use base64::Engine as _;
@@ -15,14 +15,17 @@ pub(super) fn engine(raw: raw::Engine) -> Parsed<Engine> {
     let millis = |found, min, max, field| in_range(found, min, max, at(field)).map(Duration::from_millis);
     let endpoint = endpoint(&raw.url, raw.upstream.as_deref(), &at("url"), PATH)?;
     if endpoint.path != "/" {
-        return Err(not_allowed(at("url"), raw.url, "an http or https URL without a path"));
+        return Err(not_allowed(at("url"), without_user(&raw.url), "an http or https URL without a path"));
     }
     let authorization = match (raw.user, raw.password) {
         (None, None) => None,
         (Some(user), Some(password)) if !user.is_empty() && !user.contains(':') => {
             Some(format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.0))))
         }
-        (Some(user), Some(_)) => return Err(not_allowed(at("user"), user, "a name without ':' (RFC 7617 §2)")),
+        // Not shown: after the ':' may be the password.
+        (Some(_), Some(_)) => {
+            return Err(ConfigError::new(at("user"), Problem::Missing("must be a name without ':' (RFC 7617 §2)")));
+        }
         _ => return Err(ConfigError::new(PATH, Problem::Conflict("has only one of `user` and `password`"))),
     };
     Ok(Engine {

@@ -1,7 +1,7 @@
 //! Issuers.
 
 use super::keys::{endpoint, keys};
-use super::{Known, Parsed, each, in_range, not_allowed, once};
+use super::{Known, Parsed, each, in_range, not_allowed};
 use crate::catalog::GROUP_IDS;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::{
@@ -26,7 +26,10 @@ pub(super) fn issuers(
     let mut issuers = Vec::with_capacity(raw.len());
     for (index, mut issuer) in raw.into_iter().enumerate() {
         let path = format!("issuers[{index}]");
-        once(&mut names, &issuer.issuer, format!("{path}.issuer"))?;
+        if !names.insert(issuer.issuer.clone()) {
+            let twice = Problem::Duplicate(super::without_user(&issuer.issuer));
+            return Err(ConfigError::new(format!("{path}.issuer"), twice));
+        }
         let text = texts.get(index).map(String::as_str).unwrap_or_default();
         let groups = groups(std::mem::take(&mut issuer.groups), known, &format!("{path}.groups"))?;
         let catalog = if groups.needs_catalog() { catalog_text } else { "" };

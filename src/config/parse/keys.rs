@@ -1,6 +1,6 @@
 //! Where an issuer's keys come from.
 
-use super::{Parsed, in_range, not_allowed};
+use super::{Parsed, in_range, not_allowed, without_user};
 use crate::config::error::{ConfigError, Problem};
 use crate::config::{Algorithm, FetchSettings, KeySource, RemoteKeys, RemoteSource, Secret, raw};
 use crate::host::UnixMillis;
@@ -144,7 +144,7 @@ fn by_discovery(raw: &mut raw::Issuer, uri: Option<String>, path: &str) -> Parse
 /// A URL and where the proxy connects for it: `upstream` or, without one, the URL's own host and port.
 pub(super) fn endpoint(uri: &str, upstream: Option<&str>, at: &str, path: &str) -> Parsed<Endpoint> {
     let upstream = upstream.map(|target| dispatch_target(target, &format!("{path}.upstream"))).transpose()?;
-    let found = Endpoint::parse(uri, upstream.as_deref()).ok_or_else(|| not_allowed(at, uri, URL))?;
+    let found = Endpoint::parse(uri, upstream.as_deref()).ok_or_else(|| not_allowed(at, without_user(uri), URL))?;
     dispatch_target(&found.upstream, at)?;
     Ok(found)
 }
@@ -174,7 +174,7 @@ fn dispatch_target(target: &str, path: &str) -> Parsed<String> {
     };
     let clean = target.bytes().all(|b| b.is_ascii_graphic()) && (is_unix || !target.contains(['/', '?', '#', '@']));
     if target.is_empty() || !clean || !port_fits {
-        return Err(not_allowed(path, target, allowed));
+        return Err(not_allowed(path, without_user(target), allowed));
     }
     Ok(target.to_owned())
 }

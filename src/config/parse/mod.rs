@@ -172,7 +172,7 @@ fn audit(raw: &raw::Audit) -> Parsed<Audit> {
         let problem = Problem::Range { found: raw.sample_allows.to_string(), min: 0, max: 1 };
         return Err(ConfigError::new("audit.sample_allows", problem));
     }
-    Ok(Audit { log_level, sample_allows: raw.sample_allows })
+    Ok(Audit { log_level, sample_allows: raw.sample_allows, answers: raw.answers })
 }
 
 fn zones(raw: raw::SharedData) -> Parsed<Zones> {
@@ -193,13 +193,13 @@ fn resource_metadata(url: String) -> Parsed<String> {
     if url.starts_with("https://") || url.starts_with("http://") {
         return Ok(url);
     }
-    Err(not_allowed("resource_metadata", url, "an http or https URL (RFC 9728)"))
+    Err(not_allowed("resource_metadata", without_user(&url), "an http or https URL (RFC 9728)"))
 }
 
 /// A text that goes into a quoted header parameter.
 fn header_text(text: String, path: &str) -> Parsed<String> {
     let valid = !text.is_empty() && text.len() <= 512 && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
-    if valid { Ok(text) } else { Err(not_allowed(path, text, "1 to 512 printable ASCII characters")) }
+    if valid { Ok(text) } else { Err(not_allowed(path, without_user(&text), "1 to 512 printable ASCII characters")) }
 }
 
 fn entity(text: &str, path: &str) -> Parsed<EntityRef> {
@@ -221,6 +221,17 @@ fn entity_error(path: impl Into<String>, found: &str, error: crate::entity::Enti
 
 fn not_allowed(path: impl Into<String>, found: impl Into<String>, allowed: impl Into<String>) -> ConfigError {
     ConfigError::new(path, Problem::NotAllowed { found: found.into(), allowed: allowed.into() })
+}
+
+/// A URL without what stands before its host: that can be a password. What is no URL either is cut at its last `@`.
+fn without_user(url: &str) -> String {
+    match url.rsplit_once('@') {
+        Some((before, rest)) => {
+            let scheme = before.split_once("://").map(|(scheme, _)| format!("{scheme}://")).unwrap_or_default();
+            format!("{scheme}…@{rest}")
+        }
+        None => url.to_owned(),
+    }
 }
 
 fn in_range(found: u64, min: u64, max: u64, path: impl Into<String>) -> Parsed<u64> {
@@ -250,5 +261,7 @@ fn is_token(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
+#[cfg(test)]
+mod canary_tests;
 #[cfg(test)]
 mod tests;

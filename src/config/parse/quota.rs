@@ -58,7 +58,7 @@ fn policy(raw: raw::QuotaPolicy, path: &str) -> Parsed<QuotaPolicy> {
         let units = in_range(*units, 0, 1_000_000, path.as_str())?;
         cost.insert(method(name, &path)?, u32::try_from(units).unwrap_or(u32::MAX));
     }
-    Ok(QuotaPolicy {
+    let policy = QuotaPolicy {
         per: match raw.per {
             raw::Per::Group => Per::Group,
             raw::Per::User => Per::User,
@@ -70,7 +70,19 @@ fn policy(raw: raw::QuotaPolicy, path: &str) -> Parsed<QuotaPolicy> {
         tiers,
         cost,
         name: raw.name.into(),
-    })
+    };
+    payable(&policy, path)?;
+    Ok(policy)
+}
+
+/// A request that costs more than a window holds would be refused for good, and be told to come back later.
+fn payable(policy: &QuotaPolicy, path: &str) -> Parsed<()> {
+    let all = [&policy.windows].into_iter().chain(policy.overrides.values()).chain(policy.tiers.values());
+    let smallest = all.flatten().map(|window| window.limit).min().unwrap_or(u32::MAX);
+    for (method, units) in &policy.cost {
+        in_range(u64::from(*units), 0, u64::from(smallest), format!("{path}.cost.{method}"))?;
+    }
+    Ok(())
 }
 
 fn windows(texts: &[String], path: &str) -> Parsed<Vec<Window>> {

@@ -56,7 +56,7 @@ fn an_empty_lua_table_counts_as_an_empty_array() {
 fn every_fault_names_its_path_what_was_found_and_what_is_allowed() {
     let cases = [
         ("/entty", json!("x"), "entty", "unknown field `entty`, expected one of `entity`"),
-        ("/entity", json!(7), "entity", "invalid type: integer `7`, expected a string"),
+        ("/entity", json!(7), "entity", "invalid type: integer, expected a string"),
         ("/entity", json!("payments"), "entity", "\"payments\" has no kind"),
         ("/owner", json!("api:default/x"), "owner", "must be a group or a user"),
         ("/consumers", json!(["group:a/b/c"]), "consumers[0]", "invalid name"),
@@ -91,8 +91,8 @@ fn every_fault_names_its_path_what_was_found_and_what_is_allowed() {
         ("/issuers/0/userinfo", json!({"uri": "ftp://x"}), "issuers[0].userinfo.uri", "an http or https URL"),
         ("/issuers/0/secrets", json!([]), "issuers[0]", "only one of"),
         ("/issuers/0/leeway_seconds", json!(301), "issuers[0].leeway_seconds", "is 301; it must be from 0 to 300"),
-        ("/issuers/0/leeway_seconds", json!(-1), "issuers[0].leeway_seconds", "invalid value: integer `-1`"),
-        ("/issuers/0/kind", json!("robot"), "issuers[0].kind", "unknown variant `robot`, expected `user` or `service`"),
+        ("/issuers/0/leeway_seconds", json!(-1), "issuers[0].leeway_seconds", "invalid value: integer, expected u64"),
+        ("/issuers/0/kind", json!("robot"), "issuers[0].kind", "unknown variant, expected `user` or `service`"),
         ("/issuers/0/users", json!({"namespace": "a b"}), "issuers[0].users.namespace", "a Backstage namespace"),
         (
             "/issuers/0/groups",
@@ -119,8 +119,14 @@ fn every_fault_names_its_path_what_was_found_and_what_is_allowed() {
             "quotas.policies[0].windows",
             "two windows of one length",
         ),
-        ("/quotas/policies/0/per", json!("team"), "quotas.policies[0].per", "unknown variant `team`"),
+        ("/quotas/policies/0/per", json!("team"), "quotas.policies[0].per", "unknown variant, expected one of `group`"),
         ("/quotas/policies/0/name", json!("a b"), "quotas.policies[0].name", "1 to 32 letters"),
+        (
+            "/quotas/policies/0/cost",
+            json!({"POST": 601}),
+            "quotas.policies[0].cost.POST",
+            "is 601; it must be from 0 to 600",
+        ),
         ("/quotas/policies/0/cost", json!({"post": 5}), "quotas.policies[0].cost.post", "upper case"),
         ("/credentials", json!({"header": "a b"}), "credentials.header", "a header name"),
         ("/credentials", json!({"max_token_bytes": 10}), "credentials.max_token_bytes", "from 256 to 65536"),
@@ -248,6 +254,29 @@ fn remote_keys_need_an_upstream_the_host_can_dial() {
         ["", "https://idp.example", "idp.example:443/keys", "idp.example:0", "idp.example:65536", "idp.example:", ":80"]
     {
         assert_eq!(with(upstream).err().unwrap().path, "issuers[0].upstream", "{upstream}");
+    }
+}
+
+#[test]
+fn a_cost_fits_into_the_smallest_limit_that_it_can_meet() {
+    let with = |more: Value| {
+        let mut policy =
+            json!({"name": "q", "per": "group", "windows": ["600/1h", "20/1m"], "cost": {"GET": 0, "POST": 20}});
+        policy.as_object_mut().unwrap().append(more.clone().as_object_mut().unwrap());
+        let mut config = minimal();
+        config["quotas"] = json!({"policies": [policy]});
+        config["catalog"] = json!({"url": "https://backstage.example"});
+        parse(&config)
+    };
+    assert!(with(json!({"overrides": {"group:default/a": ["30/1m"]}, "tiers": {"gold": ["21/1s"]}})).is_ok());
+    for more in [
+        json!({"cost": {"POST": 21}}),
+        json!({"overrides": {"group:default/a": ["30/1m", "19/1s"]}}),
+        json!({"tiers": {"gold": ["19/1d"]}}),
+    ] {
+        let error = with(more.clone()).err().unwrap();
+        assert_eq!(error.path, "quotas.policies[0].cost.POST", "{more}");
+        assert!(error.to_string().contains("it must be from 0 to "), "{error}");
     }
 }
 

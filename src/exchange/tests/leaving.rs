@@ -9,7 +9,7 @@ type End = fn(Exchange, &Context<'_>);
 
 /// How a request can end before it is answered.
 const WAYS: [(&str, End); 3] = [
-    ("logged", |exchange, cx| exchange.finished(cx, None)),
+    ("logged", |exchange, cx| drop(exchange.finished(cx, None))),
     ("gone", |exchange, cx| exchange.gone(cx)),
     ("dropped", |exchange, _| drop(exchange)),
 ];

@@ -7,6 +7,7 @@ mod groups;
 mod leaving;
 mod providers;
 mod rotation;
+mod telling;
 mod trust;
 mod userinfo;
 
@@ -50,6 +51,10 @@ impl Metrics for Counts {
     fn record(&self, id: MetricId, value: u64) {
         let name = self.names.borrow()[id.0 as usize].clone();
         self.counts.borrow_mut().insert(name, value);
+    }
+
+    fn value(&self, id: MetricId) -> Option<u64> {
+        self.counts.borrow().get(&self.names.borrow()[id.0 as usize]).copied()
     }
 }
 

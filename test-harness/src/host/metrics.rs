@@ -9,8 +9,10 @@ use super::{Profile, slab};
 const MAX_NAME: usize = 256;
 /// A histogram has at most this many bins, the last of them unbounded.
 const MAX_BINS: usize = 18;
-/// A metric's value before any bins, for one worker: type and slot.
-const VALUE: usize = 24;
+/// A metric's type.
+const TYPE: usize = 8;
+/// What each worker has of a metric.
+const SLOT: usize = 16;
 
 /// One bin of a histogram: how many values were at most `upper_bound` and above the next lower bin's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,16 +72,18 @@ pub(crate) struct MetricStore {
     profile: Profile,
     prefix: String,
     capacity: usize,
+    /// Bytes of a metric's value before any bins.
+    value: usize,
     inner: Mutex<Inner>,
 }
 
 impl MetricStore {
-    pub(crate) fn new(profile: Profile, filter: &str, slab: usize) -> Self {
+    pub(crate) fn new(profile: Profile, filter: &str, slab: usize, workers: usize) -> Self {
         let prefix = match profile {
             Profile::Kong => format!("pw:{filter}:"),
             Profile::Envoy => String::new(),
         };
-        Self { profile, prefix, capacity: slab::capacity(slab), inner: Mutex::default() }
+        Self { profile, prefix, capacity: slab::capacity(slab), value: TYPE + SLOT * workers, inner: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -104,7 +108,7 @@ impl MetricStore {
         if inner.by_id.contains_key(&id) {
             return Ok(id);
         }
-        let mut cost = slab::cost(name.len(), VALUE);
+        let mut cost = slab::cost(name.len(), self.value);
         if matches!(metric, Metric::Histogram { .. }) {
             cost += (16 + 8 * MAX_BINS).next_power_of_two();
         }

@@ -54,6 +54,7 @@ pub struct NodeBuilder {
     clock: Clock,
     zones: Vec<Zone>,
     metrics_slab: usize,
+    workers: usize,
 }
 
 impl NodeBuilder {
@@ -113,6 +114,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Workers that Kong's slab keeps a slot in each metric for, 1 by default. It does not start any.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
     /// The VM's configuration, which `on_vm_start` gets.
     #[must_use]
     pub fn vm_configuration(mut self, bytes: impl Into<Vec<u8>>) -> Self {
@@ -133,7 +141,12 @@ impl NodeBuilder {
     pub fn build(self) -> Node {
         let kept = Kept {
             clock: SharedClock::new(self.clock),
-            metrics: MetricStore::new(self.settings.profile, &self.settings.filter_name, self.metrics_slab),
+            metrics: MetricStore::new(
+                self.settings.profile,
+                &self.settings.filter_name,
+                self.metrics_slab,
+                self.workers,
+            ),
             next_token: AtomicU32::new(0),
         };
         Node::with(self.settings, self.zones, Arc::new(kept))
@@ -159,6 +172,7 @@ impl Node {
             clock: Clock::System,
             zones: Vec::new(),
             metrics_slab: 5 * 1024 * 1024,
+            workers: 1,
         }
     }
 

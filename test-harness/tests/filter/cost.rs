@@ -35,7 +35,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "token seen before",
         status: 200,
-        bounds: [(80_300, 35, 6900), (73_000, 28, 6100)],
+        bounds: [(85_500, 36, 7100), (75_400, 28, 6200)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             (config(two_windows()), vec![request.clone(), request.clone()], request)
@@ -44,7 +44,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "token seen before, audited one time in a million",
         status: 200,
-        bounds: [(55_200, 33, 4200), (47_200, 26, 3400)],
+        bounds: [(54_600, 32, 4200), (46_300, 25, 3500)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             let mut config = config(two_windows());
@@ -55,25 +55,25 @@ const CASES: [Case; 9] = [
     Case {
         name: "new token, RS256",
         status: 200,
-        bounds: [(7_270_000, 37, 17_400), (7_270_000, 30, 16_700)],
+        bounds: [(7_270_000, 37, 18_000), (7_270_000, 29, 17_100)],
         given: || new_token(KeyKind::Rs256),
     },
     Case {
         name: "new token, ES256",
         status: 200,
-        bounds: [(12_600_000, 37, 8700), (12_600_000, 30, 8000)],
+        bounds: [(12_600_000, 37, 9400), (12_600_000, 29, 8400)],
         given: || new_token(KeyKind::Es256),
     },
     Case {
         name: "new token, EdDSA",
         status: 200,
-        bounds: [(2_350_000, 37, 8700), (2_350_000, 30, 8000)],
+        bounds: [(2_350_000, 37, 9400), (2_350_000, 29, 8400)],
         given: || new_token(KeyKind::EdDsa),
     },
     Case {
         name: "not allowed",
         status: 403,
-        bounds: [(58_800, 19, 3900), (58_300, 18, 3800)],
+        bounds: [(68_300, 24, 4000), (62_400, 22, 3800)],
         given: || {
             let request = get(&token(json!({"groups": ["strangers"]})));
             (config(two_windows()), vec![request.clone()], request)
@@ -82,7 +82,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "quota exhausted",
         status: 429,
-        bounds: [(107_400, 24, 7900), (107_800, 23, 7900)],
+        bounds: [(119_700, 38, 9400), (115_400, 36, 9200)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             let quotas = json!({"quotas": {"policies": [{"name": "per-group", "per": "group", "windows": ["1/1h"]}]}});
@@ -92,13 +92,13 @@ const CASES: [Case; 9] = [
     Case {
         name: "not looked at, in a flood",
         status: 429,
-        bounds: [(101_800, 20, 4800), (102_300, 19, 4800)],
+        bounds: [(109_600, 21, 5600), (103_300, 19, 5400)],
         given: || (config(two_windows()), (0..21).map(forged).collect(), forged(21)),
     },
     Case {
         name: "without a token",
         status: 200,
-        bounds: [(35_000, 23, 2100), (29_500, 18, 1700)],
+        bounds: [(41_100, 25, 2900), (32_500, 19, 1800)],
         given: || {
             let request = RequestHead::get("/payments/42");
             let open = json!({"policy": {"rules": [{"allow": ["anyone"]}]}});

@@ -14,4 +14,5 @@ mod presets;
 mod quotas;
 mod routes;
 mod support;
+mod telling;
 mod upkeep;
