@@ -83,12 +83,14 @@ pub enum Availability {
 
 impl LiveCatalog {
     fn new(zone: &str, source: CatalogSource) -> Self {
-        let Endpoint { scheme, authority, path, .. } = &source.backend;
-        // What makes one index differ from another of the same Backstage is part of its key: tokens may read different parts.
+        let Endpoint { scheme, authority, path, upstream } = &source.backend;
+        // What makes one index differ from another is part of its key: where it is read from, as whom (tokens may read different
+        // parts), and what is made of it.
         let annotations = source.group_annotations.join(",");
         let token = u32::from_be_bytes(digest(&[source.authorization.as_deref().unwrap_or_default().as_bytes()]));
         let key = format!(
-            "{zone}/catalog:{scheme}://{authority}{path} {token:08x} {}{} {annotations}",
+            "{zone}/catalog:{scheme}://{authority}{path} {upstream} {token:08x} {} {}{} {annotations}",
+            source.consumers.name(),
             u8::from(source.system_consumers),
             u8::from(source.parent_groups),
         );
@@ -188,6 +190,13 @@ impl LiveCatalog {
         let version = sections::version(&index.entities);
         let is_doubtful = entities < head.entities / 2 && head.doubted.as_ref() != Some(&version);
         is_doubtful.then_some((PassResult::Doubtful, Some(version)))
+    }
+
+    /// The index that a new one takes the place of, as the node has it now.
+    fn in_force(&self, store: &dyn SharedData, now: UnixMillis) -> Option<Rc<Index>> {
+        self.shared.look_now(store, now);
+        self.adopt(store, now);
+        self.own.borrow().index.clone()
     }
 
     /// Puts into force what a reading found. True where anything has changed.

@@ -124,7 +124,7 @@ impl Pass {
         patience: Option<Duration>,
     ) -> Box<Self> {
         let source = catalog.source();
-        let builder = Builder::new(source.system_consumers, &source.group_annotations);
+        let builder = Builder::new(source.consumers, source.system_consumers, &source.group_annotations);
         Box::new(Self { catalog, lease, begun, patience, builder, query: Query::Groups, cursor: None, pages: 0 })
     }
 
@@ -178,7 +178,8 @@ impl Pass {
 
     fn finished(self, store: &dyn SharedData, now: UnixMillis) -> Progress {
         let Self { catalog, lease, begun, builder, pages, .. } = self;
-        let Built { index, entities, groups, faults } = builder.finish();
+        let before = catalog.in_force(store, now);
+        let Built { index, entities, groups, faults } = builder.finish(before.as_deref());
         if let Some((doubt, doubted)) = catalog.doubt(&index, entities) {
             catalog.settle_failure(store, now, lease, doubted.as_ref());
             return Progress::Done(doubt, None);

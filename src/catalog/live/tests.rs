@@ -1,3 +1,5 @@
+mod claims;
+
 use super::*;
 use crate::config::{Catalog, Config};
 use crate::entity::EntityRef;
@@ -460,6 +462,12 @@ fn catalogs_are_told_apart_by_what_is_read_of_them() {
         json!({"parent_groups": true}),
         json!({"group_annotations": ["acme.example/role"]}),
         json!({"url": "http://other"}),
+        json!({"url": "https://backstage.example/"}),
+        json!({"upstream": "other.example:7007"}),
+        json!({"token": "other"}),
+        json!({"system_consumers": true}),
+        json!({"consumers": "approved"}),
+        json!({"consumers": "none"}),
     ] {
         let other = catalogs.get("zone", &settings(&more).source);
         assert!(other.shared.key() != known.shared.key(), "{more}");
@@ -474,4 +482,16 @@ fn parents_and_own_annotations_are_asked_for_where_they_count() {
     let call = Catalogs::default().get("zone", &source).request(&MemoryStore::default(), NOW).unwrap().call();
     let path = percent_decode_str(&call.to.path).decode_utf8().unwrap().into_owned();
     assert!(path.contains("metadata.annotations.acme.example/role,") && path.contains(",relations"), "{path}");
+}
+
+#[test]
+fn approvals_are_asked_for_where_they_count() {
+    for (consumers, asked) in [("declared", false), ("approved", true), ("none", false)] {
+        let (store, source) = (MemoryStore::default(), settings(&json!({"consumers": consumers})).source);
+        let pass = Catalogs::default().get("zone", &source).request(&store, NOW).unwrap();
+        let groups = ok(&json!({"items": [], "pageInfo": {}}));
+        let Progress::Next(pass) = pass.answered(&store, NOW, Some(&groups)) else { panic!("over") };
+        let path = percent_decode_str(&pass.call().to.path).decode_utf8().unwrap().into_owned();
+        assert_eq!(path.contains(",metadata.annotations.backstage-kong/approved-consumers"), asked, "{path}");
+    }
 }

@@ -7,6 +7,7 @@ mod groups;
 mod leaving;
 mod providers;
 mod rotation;
+mod trust;
 mod userinfo;
 
 use super::*;
