@@ -3,7 +3,7 @@
 //! The crate is a pure core and one thin adapter. Arrows point one way:
 //!
 //! ```text
-//! filter → exchange → identity, ownership, policy, quota, tags, telemetry, denial → catalog, keyring → shared_record, config, jose, entity, path, record, http, bytes, host
+//! filter → exchange → identity, ownership, policy, quota, tags, telemetry, denial → catalog, keyring → shared_record, config, jose, entity, path, record, http, json, bytes, host
 //! ```
 //!
 //! Only [`filter`] knows `proxy_wasm`; without the `host` feature the crate builds without it. Nothing in the core reads
@@ -25,6 +25,7 @@ pub mod host;
 pub mod http;
 pub mod identity;
 pub mod jose;
+mod json;
 pub mod keyring;
 pub mod ownership;
 mod pacing;

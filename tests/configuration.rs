@@ -260,6 +260,12 @@ fn the_examples_table_of_presets_is_the_presets() {
         for (path, value) in found {
             defaults.entry(path).or_insert_with(|| vec![String::new(); presets.len()])[column] = format!("`{value}`");
         }
+        // Only where the route has a catalog.
+        if let Some(annotation) = preset.get("group_annotation") {
+            let cells = defaults.entry("groups.annotation".to_owned());
+            cells.or_insert_with(|| vec![String::new(); presets.len()])[column] =
+                format!("`{annotation}`, with a `catalog`");
+        }
         let paths = preset.get("needs").and_then(Value::as_object).into_iter().flatten();
         let paths: Vec<_> = paths.map(|(path, _)| format!("`{}`", path[1..].replace('/', "."))).collect();
         needs[column] = paths.join(", ");

@@ -129,6 +129,7 @@ pub struct Groups {
     pub transform: Option<Transform>,
     pub namespace: String,
     pub entity_refs: bool,
+    pub split: Split,
     pub limit: Option<u64>,
     pub annotation: Option<String>,
 }
@@ -140,10 +141,18 @@ impl Default for Groups {
             transform: Some(Transform::Identity),
             namespace: "default".to_owned(),
             entity_refs: false,
+            split: Split::None,
             limit: None,
             annotation: None,
         }
     }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    None,
+    Spaces,
 }
 
 #[derive(Deserialize)]
@@ -152,6 +161,7 @@ pub enum Transform {
     Identity,
     KebabCase,
     LastPathSegment,
+    TopLevelPath,
     EmailLocalPart,
     #[serde(rename = "msgraph")]
     MsGraph,

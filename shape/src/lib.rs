@@ -14,7 +14,7 @@ mod verification;
 
 pub use catalog::{Catalog, Consumers, OnStale};
 pub use engine::{Engine, EngineFault, Synchronise};
-pub use issuer::{AgedSecret, AudienceMatch, Claims, Fetch, Groups, Issuer, SubjectKind, Transform};
+pub use issuer::{AgedSecret, AudienceMatch, Claims, Fetch, Groups, Issuer, Split, SubjectKind, Transform};
 pub use values::{List, Secret};
 pub use verification::Verification;
 

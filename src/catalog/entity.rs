@@ -1,6 +1,7 @@
 //! One entity, as the catalog API writes it: only what matters at a gateway.
 
 use crate::entity::{DEFAULT_NAMESPACE, EntityRef, EntityRefError};
+use crate::json::Object;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeMap;
@@ -80,9 +81,9 @@ impl Entity {
 #[derive(Deserialize)]
 pub(super) struct Raw {
     kind: String,
-    metadata: Metadata,
+    metadata: Object<Metadata>,
     #[serde(default)]
-    spec: Option<Spec>,
+    spec: Option<Object<Spec>>,
     #[serde(default)]
     relations: Relations,
 }
@@ -105,12 +106,13 @@ impl TryFrom<Raw> for Entity {
     type Error = EntityRefError;
 
     fn try_from(raw: Raw) -> Result<Self, EntityRefError> {
-        let namespace = raw.metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
-        let annotations = raw.metadata.annotations.unwrap_or_default();
+        let Object(metadata) = raw.metadata;
+        let namespace = metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+        let annotations = metadata.annotations.unwrap_or_default();
         Ok(Self {
-            reference: EntityRef::new(&raw.kind, namespace, &raw.metadata.name)?,
+            reference: EntityRef::new(&raw.kind, namespace, &metadata.name)?,
             annotations: annotations.into_iter().filter_map(|(name, text)| Some((name, text.0?))).collect(),
-            lifecycle: raw.spec.and_then(|spec| spec.lifecycle.0),
+            lifecycle: raw.spec.and_then(|Object(spec)| spec.lifecycle.0),
             relations: raw.relations.0,
         })
     }
@@ -199,7 +201,7 @@ impl<'de> Deserialize<'de> for Relations {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Relations, A::Error> {
                 let mut relations = Vec::new();
-                while let Some(raw) = items.next_element::<RawRelation<'de>>()? {
+                while let Some(Object(raw)) = items.next_element::<Object<RawRelation<'de>>>()? {
                     if let Some(kind) = RelationKind::from_name(&raw.kind)
                         && let Ok(target) = EntityRef::parse_full(&raw.target)
                     {

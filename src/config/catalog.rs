@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// A catalog and how it is kept; routes with equal settings share one.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CatalogSource {
     /// The base URL of the Backstage backend.
     pub backend: Endpoint,
@@ -47,7 +47,7 @@ pub struct Catalog {
 
 /// Whose word makes somebody a consumer of an API. The gateway has no consumers of its own; what it grants some day would be a
 /// word more here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Consumers {
     /// The consumer's own: whoever owns something that has the relation `consumesApi`.
     Declared,

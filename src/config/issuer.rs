@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+/// What RFC 9864 §2.2 names EdDSA with Ed25519.
+pub const ED25519: &str = "Ed25519";
+
 /// A signature algorithm of RFC 7518 §3.1 or RFC 8037.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Algorithm {
@@ -26,7 +29,7 @@ pub enum Algorithm {
     Es256,
     /// ECDSA on P-384 with SHA-384.
     Es384,
-    /// Ed25519.
+    /// Ed25519: `EdDSA`, or `Ed25519` by its newer name (RFC 9864 §2.2).
     EdDsa,
     /// HMAC with SHA-256.
     Hs256,
@@ -71,8 +74,10 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of an `alg` text, which is case-sensitive (RFC 7515 §4.1.1).
+    /// The algorithm of an `alg` text, which is case-sensitive (RFC 7515 §4.1.1). Ed25519 is the only curve that `EdDSA` stands
+    /// for here, so that its two names are one algorithm.
     pub fn from_name(name: &str) -> Option<Self> {
+        let name = if name == ED25519 { Self::EdDsa.name() } else { name };
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
@@ -276,6 +281,8 @@ pub enum NameTransform {
     KebabCase,
     /// What follows the last `/`, then as it is.
     LastPathSegment,
+    /// What follows the `/` of a path with no other; nothing of what is no such path. It might be anywhere in the tree.
+    TopLevelPath,
     /// What stands before the last `@`, then as it is.
     EmailLocalPart,
     /// Backstage's Microsoft Graph provider: lower case, every other character `_`.
@@ -289,8 +296,21 @@ impl NameTransform {
             Self::Identity => "identity",
             Self::KebabCase => "kebab-case",
             Self::LastPathSegment => "last-path-segment",
+            Self::TopLevelPath => "top-level-path",
             Self::EmailLocalPart => "email-local-part",
             Self::MsGraph => "msgraph",
+        }
+    }
+
+    /// Two names that differ by more than letter case and become one, where there are such: whoever may give a group the one name in
+    /// the directory has what the catalog grants to the other.
+    pub fn merges(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Identity | Self::TopLevelPath => None,
+            Self::KebabCase => Some(("Payments Team", "payments/team")),
+            Self::LastPathSegment => Some(("/staff/payments", "/contractors/payments")),
+            Self::EmailLocalPart => Some(("payments@acme.example", "payments@other.example")),
+            Self::MsGraph => Some(("Payments (EU)", "Payments/EU")),
         }
     }
 }
@@ -315,6 +335,8 @@ pub struct GroupMapping {
     pub transform: Option<NameTransform>,
     /// Namespace of transformed groups.
     pub namespace: String,
+    /// Whether a claim that is one text is several names with spaces between them.
+    pub splits_text: bool,
     /// Entries from which on the provider is known to cut the list in silence, so that it counts as unknown.
     pub limit: Option<usize>,
     /// Whether a claim value that already is a full entity ref is taken as it is, kind and namespace included.

@@ -16,9 +16,10 @@ pub use catalog::{Catalog, CatalogSource, Consumers, OnStale};
 pub use engine::{Breaker, Engine, EngineFault, Synchronise};
 pub use error::{ConfigError, Problem};
 pub use issuer::{
-    Algorithm, Audiences, ClaimName, ClaimNames, FetchSettings, GroupMapping, Issuer, IssuerId, KeySource,
+    Algorithm, Audiences, ClaimName, ClaimNames, ED25519, FetchSettings, GroupMapping, Issuer, IssuerId, KeySource,
     NameTransform, RemoteKeys, RemoteSource, Secret, UserMapping, Userinfo,
 };
+pub use parse::group_annotation;
 pub use policy::{AgentAccess, Allow, Method, Mode, Policy, PrincipalKind, Rule};
 pub use quota::{Per, QuotaPolicy, Quotas, StoreFault, Window, WindowProblem};
 pub use verification::{Allowance, Verification};

@@ -9,7 +9,7 @@ use crate::denial::Denial;
 use crate::host::UnixMillis;
 use crate::http::Reply;
 use crate::identity::{Entry, Groups, GroupsUnknown, Keys, TokenError, Unverified, Verified, find_credential};
-use crate::jose::KeySet;
+use crate::jose::{Cost, KeySet};
 use crate::keyring::{Fetch, RemoteKeySet, Want};
 use crate::ownership;
 use crate::tags::Value;
@@ -180,18 +180,18 @@ fn unavailable(set: &RemoteKeySet, retry_after: Duration, cx: &Context<'_>) -> D
 
 /// A token has held. Its groups may have to be asked for; then its caller is remembered until the token ends.
 fn welcome(route: &Rc<Route>, request: Request, token: String, verified: Verified, cx: &RequestContext<'_>) -> Step {
-    let (expires, key) = (verified.expires, verified.key);
+    let (expires, key, spent) = (verified.expires, verified.key, verified.spent);
     let issuer = verified.issuer.clone();
     let principal = match ownership::principal(verified, request.catalog.as_deref()) {
         Ok(principal) => principal,
         Err(error) => {
-            let denial = verification::in_vain(route, error, cx);
+            let denial = verification::in_vain(route, error, spent, cx);
             return deny(Report::new(route, request), denial, cx);
         }
     };
     let groups_by = GroupsBy::of(&issuer, request.catalog.as_deref());
     let known = Known { principal, key, groups_by, told: None };
-    let newcomer = Newcomer { route: route.clone(), request, token, issuer: issuer.clone(), known, expires };
+    let newcomer = Newcomer { route: route.clone(), request, token, issuer: issuer.clone(), known, expires, spent };
     match AwaitingUserinfo::needed(&issuer, &newcomer.known) {
         // In shadow mode nobody waits. The caller is not remembered without its groups: other routes ask for them.
         Some(_) if route.is_shadow() => newcomer.admit_without_groups(cx),
@@ -209,6 +209,8 @@ pub(super) struct Newcomer {
     pub known: Known,
     /// Until when it is remembered.
     pub expires: UnixMillis,
+    /// What looking at its signature cost.
+    pub spent: Cost,
 }
 
 impl Newcomer {

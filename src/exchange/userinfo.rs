@@ -63,7 +63,7 @@ impl AwaitingUserinfo {
         match told {
             Told::Names(names) => newcomer.learn(names),
             Told::Refused => {
-                let denial = verification::in_vain(&newcomer.route, TokenError::RefusedByIssuer, cx);
+                let denial = verification::in_vain(&newcomer.route, TokenError::RefusedByIssuer, newcomer.spent, cx);
                 return deny(Report::new(&newcomer.route, newcomer.request), denial, cx);
             }
             Told::Nothing => {

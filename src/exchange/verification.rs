@@ -3,6 +3,7 @@
 use super::{RequestContext, Route};
 use crate::denial::Denial;
 use crate::identity::{Address, Keys, Spender, TokenError, Unverified, Verified};
+use crate::jose::Cost;
 
 /// Verifies a token with these keys, unless too many that did not hold have come.
 ///
@@ -26,15 +27,15 @@ pub(super) fn verify(
     let outcome = attempt.verify();
     match &outcome {
         Ok(_) => route.budget.held(address, cx.now),
-        Err(_) => route.budget.failed(address, attempt.signatures(), cx.now),
+        Err(not_held) => route.budget.failed(address, not_held.spent, cx.now),
     }
     telemetry.verification(cx.metrics, if outcome.is_ok() { "held" } else { "failed" });
-    outcome.map_err(Denial::Token)
+    outcome.map_err(|not_held| Denial::Token(not_held.error))
 }
 
-/// A token whose signature held is refused all the same, and so not remembered: it was looked at for nothing.
-pub(super) fn in_vain(route: &Route, error: TokenError, cx: &RequestContext<'_>) -> Denial {
-    route.budget.failed(client(cx), 1, cx.now);
+/// A token whose signature held is refused all the same, and so not remembered: this was spent for nothing.
+pub(super) fn in_vain(route: &Route, error: TokenError, spent: Cost, cx: &RequestContext<'_>) -> Denial {
+    route.budget.failed(client(cx), spent, cx.now);
     Denial::Token(error)
 }
 

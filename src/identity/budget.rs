@@ -5,7 +5,8 @@
 //! for it without end. So what is bounded is *unpaid* work: signatures that were looked at and did not end in a token that
 //! is remembered.
 //!
-//! **What counts.** Each signature that is tried for a token that then does not hold: a forged one, but also one that lacks a
+//! **What counts.** Each signature that is tried for a token that then does not hold, by what it costs ([`Cost`]; a unit is a
+//! signature on P-256): a forged token's, but also that of one that lacks a
 //! scope or names nobody, for it is not remembered and costs the same the next time. A token that holds is remembered and
 //! costs nothing, so that neither a gateway that has just started, when every token is new, nor a thousand users
 //! behind one address spend anything. Nothing else counts: not a token that the cheap checks refuse, not an unknown `kid`
@@ -29,6 +30,7 @@
 use crate::commons::Commons;
 use crate::config::{Allowance, Verification};
 use crate::host::UnixMillis;
+use crate::jose::Cost;
 use lru::LruCache;
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
@@ -118,9 +120,9 @@ impl Debt {
         Some(Duration::from_millis(over.div_ceil(u64::from(allowance.per_second))))
     }
 
-    fn add(&mut self, allowance: Allowance, units: u32, now: UnixMillis) {
+    fn add(&mut self, allowance: Allowance, cost: Cost, now: UnixMillis) {
         self.settle(allowance, now);
-        self.owed = self.owed.saturating_add(u64::from(units) * 1000);
+        self.owed = self.owed.saturating_add(cost.thousandths());
     }
 }
 
@@ -158,12 +160,12 @@ impl Budget {
         }
     }
 
-    /// So many signatures were looked at for a token from this address that does not hold.
-    pub fn failed(&self, address: Option<Address>, signatures: u32, now: UnixMillis) {
+    /// So much was spent on a token from this address that does not hold.
+    pub fn failed(&self, address: Option<Address>, spent: Cost, now: UnixMillis) {
         let State { worker, failing, .. } = &mut *self.state.borrow_mut();
-        worker.add(self.limits.worker, signatures, now);
+        worker.add(self.limits.worker, spent, now);
         let Some(address) = address else { return };
-        failing.get_or_insert_mut(address, Debt::default).add(self.limits.address, signatures, now);
+        failing.get_or_insert_mut(address, Debt::default).add(self.limits.address, spent, now);
         if failing.len() > MAX_ADDRESSES {
             failing.pop_lru();
         }

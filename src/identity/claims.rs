@@ -11,6 +11,9 @@ use std::rc::Rc;
 /// The end of the year 9999: what lies beyond is no date.
 const LAST_SECOND: f64 = 253_402_300_799.0;
 
+/// The claims that hold a token's scopes.
+const SCOPES: [&str; 2] = ["scope", "scp"];
+
 /// All claims of a token. Cheap to clone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claims(Rc<Map<String, Value>>);
@@ -22,7 +25,7 @@ pub enum Names<'a> {
     Absent,
     /// It is neither a string nor an array of strings.
     Malformed,
-    /// These: the items of an array, or the words of a string.
+    /// These: the items of an array, or a string, or the words of one.
     List(Vec<&'a str>),
 }
 
@@ -58,12 +61,26 @@ impl Claims {
         self.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
-    /// A claim that holds names: an array of strings, or one string with spaces between names. Commas are part of a name, as
-    /// in the DNs of directories; a name with spaces in it has to come in an array.
+    /// A claim that holds names: an array of strings, or one string. That is one name, whatever spaces it has, for `not payments` is
+    /// not `payments`; only the scopes of a token are words by definition (`scope`, RFC 8693 §4.2, and `scp`).
     pub fn names(&self, name: &ClaimName) -> Names<'_> {
+        self.names_or_words(name, SCOPES.contains(&name.0.as_str()))
+    }
+
+    /// The same where somebody knows of the claim that a string of it is words with spaces between them.
+    pub fn words(&self, name: &ClaimName) -> Names<'_> {
+        self.names_or_words(name, true)
+    }
+
+    fn names_or_words(&self, name: &ClaimName, are_words: bool) -> Names<'_> {
         match self.get(name) {
             None | Some(Value::Null) => Names::Absent,
-            Some(Value::String(words)) => Names::List(words.split(' ').filter(|word| !word.is_empty()).collect()),
+            Some(Value::String(words)) if are_words => {
+                Names::List(words.split(' ').filter(|word| !word.is_empty()).collect())
+            }
+            Some(Value::String(name)) => {
+                Names::List(Some(name.as_str()).filter(|name| !name.is_empty()).into_iter().collect())
+            }
             Some(Value::Array(items)) => {
                 items.iter().map(Value::as_str).collect::<Option<Vec<_>>>().map_or(Names::Malformed, Names::List)
             }
@@ -79,7 +96,7 @@ impl Claims {
 
     /// The scopes: `scope` (RFC 8693 §4.2), or `scp` as some providers name it.
     pub fn has_scope(&self, scope: &str) -> bool {
-        ["scope", "scp"].into_iter().any(|name| match self.names(&ClaimName(name.to_owned())) {
+        SCOPES.into_iter().any(|name| match self.names(&ClaimName(name.to_owned())) {
             Names::List(scopes) => scopes.contains(&scope),
             Names::Absent | Names::Malformed => false,
         })

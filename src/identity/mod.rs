@@ -18,4 +18,4 @@ pub use credentials::{Found, find_credential};
 pub use error::{CredentialError, TokenError};
 pub use kind::{KindBy, agent, client, kind, kind_by};
 pub use principal::{Groups, GroupsUnknown, Principal};
-pub use verify::{Attempt, Keys, Unverified, Verified};
+pub use verify::{Attempt, Keys, NotHeld, Unverified, Verified};

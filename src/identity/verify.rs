@@ -4,28 +4,56 @@ use super::claims::{Claims, Names};
 use super::{TokenError, client};
 use crate::config::{Algorithm, Audiences, Issuer, Secret};
 use crate::host::UnixMillis;
-use crate::jose::{Key, KeyId, KeySet, MAX_KID, verify_hmac};
+use crate::jose::{Cost, Key, KeyId, KeySet, MAX_KID, verify_hmac};
+use crate::json::{Object, is_there, not_null};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use std::rc::Rc;
 
 /// Longest header part, in bytes.
 const MAX_HEADER: usize = 4096;
 
-/// The header. `crit`, `b64` and `enc` change what a token means (RFC 7515 §4.1.11, RFC 7797 §3). All that name keys or
-/// certificates (`jwk`, `jku`, `x5u`, `x5c`) are left unread.
+/// The header. `crit`, `b64` and `enc` change what a token means (RFC 7515 §4.1.11, RFC 7797 §3), so it is asked whether they are
+/// there. All that name keys or certificates (`jwk`, `jku`, `x5u`, `x5c`) are left unread.
 #[derive(Deserialize)]
 struct Header {
     alg: String,
+    #[serde(default, deserialize_with = "not_null")]
     kid: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
     typ: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
     cty: Option<String>,
-    crit: Option<IgnoredAny>,
-    b64: Option<IgnoredAny>,
-    #[serde(rename = "enc")]
-    encryption: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "is_there")]
+    crit: bool,
+    #[serde(default, deserialize_with = "is_there")]
+    b64: bool,
+    #[serde(default, rename = "enc", deserialize_with = "is_there")]
+    encryption: bool,
+}
+
+impl Header {
+    /// Reads it. That the whole is UTF-8 (RFC 7515 §5.2) is looked at first: serde does not look into members that are skipped.
+    fn read(part: &str) -> Result<Self, TokenError> {
+        if part.len() > MAX_HEADER {
+            return Err(TokenError::Malformed("the header or its kid is too long"));
+        }
+        let bytes = decode(part, "the header is not base64url")?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| TokenError::Malformed("the header is not UTF-8"))?;
+        let Object(header) = serde_json::from_str::<Object<Self>>(text)
+            .map_err(|_| TokenError::Malformed("the header does not parse"))?;
+        if header.crit || header.b64 || header.encryption {
+            return Err(TokenError::Critical);
+        }
+        if header.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
+            return Err(TokenError::Malformed("the header or its kid is too long"));
+        }
+        if header.cty.as_ref().is_some_and(|content| !content.eq_ignore_ascii_case("json")) {
+            return Err(TokenError::Malformed("its content is said to be something else than JSON"));
+        }
+        Ok(header)
+    }
 }
 
 /// A token whose claims would do, if only its signature holds.
@@ -49,6 +77,17 @@ pub struct Verified {
     pub expires: UnixMillis,
     /// The key that signed it; a digest of nothing for a shared secret, which does not go away.
     pub key: KeyId,
+    /// What it cost to find that key.
+    pub spent: Cost,
+}
+
+/// A token that does not hold.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotHeld {
+    /// What does not.
+    pub error: TokenError,
+    /// What it cost to find out.
+    pub spent: Cost,
 }
 
 /// What a signature is verified with.
@@ -78,20 +117,7 @@ impl Unverified {
     /// The first check that fails, in order of cost.
     pub fn parse(token: &str, issuers: &[Rc<Issuer>], now: UnixMillis) -> Result<Self, TokenError> {
         let Parts { message, header, payload, signature } = split(token)?;
-        if header.len() > MAX_HEADER {
-            return Err(TokenError::Malformed("the header or its kid is too long"));
-        }
-        let header: Header = serde_json::from_slice(&decode(header, "the header is not base64url")?)
-            .map_err(|_| TokenError::Malformed("the header does not parse"))?;
-        if header.crit.is_some() || header.b64.is_some() || header.encryption.is_some() {
-            return Err(TokenError::Critical);
-        }
-        if header.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID) {
-            return Err(TokenError::Malformed("the header or its kid is too long"));
-        }
-        if header.cty.is_some_and(|content| !content.eq_ignore_ascii_case("json")) {
-            return Err(TokenError::Malformed("its content is said to be something else than JSON"));
-        }
+        let header = Header::read(header)?;
         let signature = decode(signature, "the signature is not base64url")?;
         let claims = Claims::parse(&decode(payload, "the payload is not base64url")?)?;
         let issuer = claims.member("iss").and_then(|iss| issuers.iter().find(|issuer| *iss == issuer.issuer.as_str()));
@@ -122,44 +148,46 @@ impl Unverified {
                 Candidates::Secrets(secrets.iter().filter(named).filter(|secret| secret.life.is_on(now)).collect())
             }
         };
-        let attempt = Attempt { token: self, candidates };
-        if attempt.signatures() == 0 { Err(TokenError::NoKey) } else { Ok(attempt) }
+        let is_empty = match &candidates {
+            Candidates::Keys(keys) => keys.is_empty(),
+            Candidates::Secrets(secrets) => secrets.is_empty(),
+        };
+        if is_empty { Err(TokenError::NoKey) } else { Ok(Attempt { token: self, candidates }) }
     }
 }
 
 impl Attempt<'_> {
-    /// How many signatures have to be looked at to know that the token does not hold.
-    pub fn signatures(&self) -> u32 {
-        let count = match &self.candidates {
-            Candidates::Keys(keys) => keys.len(),
-            Candidates::Secrets(secrets) => secrets.len(),
-        };
-        u32::try_from(count).unwrap_or(u32::MAX)
-    }
-
     /// Verifies the signature, then the scopes: that a scope is missing is for holders of a valid token to know.
     ///
     /// # Errors
     /// What does not hold.
-    pub fn verify(&self) -> Result<Verified, TokenError> {
+    pub fn verify(&self) -> Result<Verified, NotHeld> {
         let Unverified { issuer, algorithm, claims, expires, message, signature, .. } = self.token;
         let message = message.as_bytes();
-        let (key, life) = match &self.candidates {
+        let mut spent = Cost::default();
+        let signer = match &self.candidates {
             Candidates::Keys(keys) => {
-                let key = keys.iter().find(|key| key.verify(*algorithm, message, signature));
-                key.map(|key| (key.id(), key.life()))
+                let mut holds = |key: &Key| {
+                    spent += key.cost();
+                    key.verify(*algorithm, message, signature)
+                };
+                keys.iter().find(|key| holds(key)).map(|key| (key.id(), key.life()))
             }
             Candidates::Secrets(secrets) => {
-                let holds = |secret: &&&Secret| verify_hmac(*algorithm, &secret.bytes, message, signature);
-                secrets.iter().find(holds).map(|secret| (KeyId([0; 16]), secret.life))
+                let mut holds = |secret: &Secret| {
+                    spent += Cost::HMAC;
+                    verify_hmac(*algorithm, &secret.bytes, message, signature)
+                };
+                secrets.iter().find(|secret| holds(secret)).map(|secret| (KeyId([0; 16]), secret.life))
             }
-        }
-        .ok_or(TokenError::BadSignature)?;
+        };
+        let not_held = |error| NotHeld { error, spent };
+        let (key, life) = signer.ok_or_else(|| not_held(TokenError::BadSignature))?;
         let expires = life.not_after.map_or(*expires, |end| end.min(*expires));
         if let Some(missing) = issuer.required_scopes.iter().find(|scope| !claims.has_scope(scope)) {
-            return Err(TokenError::MissingScope(missing.clone()));
+            return Err(not_held(TokenError::MissingScope(missing.clone())));
         }
-        Ok(Verified { issuer: issuer.clone(), claims: claims.clone(), expires, key })
+        Ok(Verified { issuer: issuer.clone(), claims: claims.clone(), expires, key, spent })
     }
 }
 
@@ -231,13 +259,10 @@ fn check_audience(issuer: &Issuer, claims: &Claims) -> Result<(), TokenError> {
         Audiences::Unchecked => return Ok(()),
         Audiences::AnyOf(wanted) | Audiences::AllOf(wanted) => wanted,
     };
-    let found = match claims.get(name) {
-        None => return Err(TokenError::MissingClaim(name.0.clone())),
-        Some(serde_json::Value::String(audience)) => vec![audience.as_str()],
-        Some(_) => match claims.names(name) {
-            Names::List(found) => found,
-            Names::Absent | Names::Malformed => return Err(TokenError::MalformedClaim(name.0.clone())),
-        },
+    let found = match claims.names(name) {
+        Names::List(found) => found,
+        Names::Absent if claims.get(name).is_none() => return Err(TokenError::MissingClaim(name.0.clone())),
+        Names::Absent | Names::Malformed => return Err(TokenError::MalformedClaim(name.0.clone())),
     };
     let has = |audience: &String| found.contains(&audience.as_str());
     let fits = match audiences {

@@ -2,8 +2,10 @@
 
 use super::key::{Key, KeyId, Material};
 use super::life::Life;
+use super::roca;
 use crate::config::Algorithm;
 use crate::digest::digest;
+use crate::json::not_null;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rsa::BoxedUint;
@@ -32,6 +34,9 @@ pub enum SkipReason {
     /// The numbers make no valid key, or one of a size that is not taken.
     #[error("is not a valid key, or an RSA key of less than 2048 or more than 4096 bits")]
     Invalid,
+    /// An RSA key that can be factored, whoever made it.
+    #[error("is an RSA key that can be factored, made by a faulty chip (ROCA, CVE-2017-15361)")]
+    Weak,
 }
 
 /// The members that matter; all others are ignored, private ones too.
@@ -42,7 +47,8 @@ pub(super) struct Jwk {
     usage: Option<String>,
     key_ops: Option<Vec<String>>,
     alg: Option<String>,
-    pub kid: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
+    kid: Option<String>,
     crv: Option<String>,
     x: Option<String>,
     y: Option<String>,
@@ -102,6 +108,9 @@ impl Jwk {
         let number = |bytes: &[u8]| BoxedUint::from_be_slice_vartime(bytes);
         let key =
             rsa::PublicKey::new_with_size_limits(number(&n), number(&e), RSA_BITS).map_err(|_| SkipReason::Invalid)?;
+        if roca::is_weak(&n) {
+            return Err(SkipReason::Weak);
+        }
         Ok((Material::Rsa(key), id))
     }
 

@@ -1,9 +1,11 @@
 //! Typed public keys.
 
 use super::algorithm::{Bytes, EdDsa, Es256, Es384, Rsa};
+use super::cost::Cost;
 use super::life::Life;
 use crate::config::Algorithm;
 use jwt_compact::Algorithm as _;
+use rsa::traits::PublicKeyParts;
 
 /// Digest of a public key: tells keys apart whatever their `kid`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,6 +63,16 @@ impl Key {
     /// Whether the key's type, and its `alg` where it has one, go with the algorithm.
     pub fn fits(&self, algorithm: Algorithm) -> bool {
         self.material.fits(algorithm) && self.only.is_none_or(|only| only == algorithm)
+    }
+
+    /// What looking at a signature with it costs.
+    pub fn cost(&self) -> Cost {
+        match &self.material {
+            Material::Rsa(key) => Cost::rsa(key.n().bit_width()),
+            Material::P256(_) => Cost::P256,
+            Material::P384(_) => Cost::P384,
+            Material::Ed25519(_) => Cost::ED25519,
+        }
     }
 
     /// Whether the signature over the message was made with this key by this algorithm.

@@ -1,10 +1,12 @@
 //! JWK sets (RFC 7517 §5).
 
+use super::cost::Cost;
 use super::jwk::{Jwk, SkipReason};
 use super::key::{Key, KeyId};
 use super::life::Life;
 use crate::config::Algorithm;
 use crate::host::UnixMillis;
+use crate::json::Object;
 use serde::Deserialize;
 use serde_json::Value;
 use std::fmt;
@@ -13,8 +15,6 @@ use std::fmt;
 pub const MAX_KEY_SET_BYTES: usize = 256 * 1024;
 /// Most keys that are read of a set.
 const MAX_KEYS: usize = 100;
-/// Most keys that a token is tried with, where several have its `kid` or it has none.
-const MAX_CANDIDATES: usize = 4;
 
 /// The usable keys of a set.
 #[derive(Debug, Clone, Default)]
@@ -71,15 +71,15 @@ impl KeySet {
         if text.len() > MAX_KEY_SET_BYTES {
             return Err(KeySetError::TooLarge);
         }
-        let raw: RawSet = serde_json::from_slice(text).map_err(|_| KeySetError::Malformed)?;
+        let Object(raw) = serde_json::from_slice::<Object<RawSet>>(text).map_err(|_| KeySetError::Malformed)?;
         if raw.keys.len() > MAX_KEYS {
             return Err(KeySetError::TooMany);
         }
         let mut set = Self::default();
         for (index, jwk) in raw.keys.into_iter().enumerate() {
             let kid = jwk.get("kid").and_then(Value::as_str).map(str::to_owned);
-            let parsed = serde_json::from_value::<Jwk>(jwk).map_err(|_| SkipReason::Malformed).and_then(Jwk::key);
-            match parsed {
+            let parsed = serde_json::from_value::<Object<Jwk>>(jwk).map_err(|_| SkipReason::Malformed);
+            match parsed.and_then(|Object(jwk)| jwk.key()) {
                 Ok(key) => set.keys.push(key),
                 Err(reason) => set.skipped.push(SkippedKey { index, kid, reason }),
             }
@@ -120,7 +120,7 @@ impl KeySet {
     }
 
     /// The keys that a token with this `kid` and algorithm may have been signed with. A key without a `kid` may be any; one
-    /// that has ended is none.
+    /// that has ended is none. There are as many as [`Cost::MAX`] allows: five on P-384, twenty on P-256, more of other types.
     pub fn candidates<'a>(
         &'a self,
         kid: Option<&'a str>,
@@ -131,11 +131,13 @@ impl KeySet {
             (Some(kid), Some(known)) => kid == known,
             _ => true,
         };
-        self.keys
-            .iter()
-            .filter(named)
-            .filter(move |key| key.fits(algorithm) && key.life.is_on(now))
-            .take(MAX_CANDIDATES)
+        self.keys.iter().filter(named).filter(move |key| key.fits(algorithm) && key.life.is_on(now)).scan(
+            Cost::default(),
+            |cost, key| {
+                *cost += key.cost();
+                (*cost <= Cost::MAX).then_some(key)
+            },
+        )
     }
 }
 
@@ -144,6 +146,9 @@ mod tests {
     use super::super::testing;
     use super::*;
     use serde_json::json;
+
+    /// The published weak modulus of 2048 bits (see `roca`).
+    const WEAK: &str = "nc10IOQgwnCmgGDri1qnRXqfZkj4b6_tJ3XMH3muli8eY_G55RxV-epv3HMy6bAFjJ_y6x_ImFUCnPaq_iHmif6zisn_sS8c43G7XQ6armQWGrznS0JEv2jx7bRBH3VqCXyJKcFHQCReo1X4My0ao2u1DH3LRQXajeAuTlPTj43wYJfadSTfDfk9tI6sjMSvLToWJX6ysq3Ka6Rk5ZdPqSVQ0xsbq_Fh52ktALhuPdiG7KtKv74aj4zCY_9K9VzbRfQkmlGTkl9emD12LwtoAJQ-sCZ7CPQu0xHOH1yG6svIzk08t6L-4e9WQUI6HPQRTl7PUANKYKQSUjr55vSqEQ";
 
     fn es256() -> Value {
         serde_json::from_str::<Value>(testing::jwks()).unwrap()["keys"][0].clone()
@@ -155,6 +160,14 @@ mod tests {
         key
     }
 
+    /// The members of a key, in the order in which they are read.
+    fn as_array(key: &Value) -> Value {
+        ["kty", "use", "key_ops", "alg", "kid", "crv", "x", "y", "n", "e"]
+            .iter()
+            .map(|name| key[*name].clone())
+            .collect()
+    }
+
     fn set(keys: &[Value]) -> KeySet {
         KeySet::parse(json!({"keys": keys}).to_string().as_bytes()).unwrap()
     }
@@ -164,6 +177,9 @@ mod tests {
         let cases = [
             (json!(7), SkipReason::Malformed),
             (json!({}), SkipReason::Malformed),
+            (as_array(&es256()), SkipReason::Malformed),
+            (json!([es256()]), SkipReason::Malformed),
+            (with("kid", Value::Null), SkipReason::Malformed),
             (json!({"kty": "oct", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}), SkipReason::Type),
             (with("kty", json!("OKP")), SkipReason::Type),
             (with("crv", json!("P-521")), SkipReason::Type),
@@ -179,6 +195,7 @@ mod tests {
             (with("kid", json!("k".repeat(300))), SkipReason::Malformed),
             (json!({"kty": "RSA", "e": "AQAB", "n": "AQ"}), SkipReason::Invalid),
             (json!({"kty": "RSA", "e": "AQAB", "n": "_".repeat(1368)}), SkipReason::Invalid),
+            (json!({"kty": "RSA", "e": "AQAB", "n": WEAK}), SkipReason::Weak),
         ];
         for (bad, reason) in cases {
             let set = set(&[bad.clone(), es256()]);
@@ -189,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_is_no_set_is_refused_and_an_empty_set_is_one() {
-        for text in ["", "<html>", "[]", "{}", "{\"keys\":{}}", "null"] {
+        for text in ["", "<html>", "[]", "{}", "{\"keys\":{}}", "null", "[[]]", "[{\"keys\":[]}]"] {
             assert_eq!(KeySet::parse(text.as_bytes()).err(), Some(KeySetError::Malformed), "{text}");
         }
         assert_eq!(KeySet::parse(&vec![b' '; MAX_KEY_SET_BYTES + 1]).err(), Some(KeySetError::TooLarge));
@@ -201,11 +218,19 @@ mod tests {
     }
 
     #[test]
-    fn candidates_are_bounded_even_if_many_keys_share_a_kid() {
-        let set = set(&vec![es256(); 20]);
-        assert_eq!(set.candidates(Some("es256"), Algorithm::Es256, UnixMillis(0)).count(), MAX_CANDIDATES);
-        assert_eq!(set.candidates(None, Algorithm::Es256, UnixMillis(0)).count(), MAX_CANDIDATES);
-        assert_eq!(set.candidates(Some("other"), Algorithm::Es256, UnixMillis(0)).count(), 0);
-        assert_eq!(set.candidates(Some("es256"), Algorithm::Rs256, UnixMillis(0)).count(), 0);
+    fn candidates_are_bounded_by_what_they_cost_if_many_keys_share_a_kid() {
+        let all: Value = serde_json::from_str(testing::jwks()).unwrap();
+        let cases = [
+            (0, "es256", Algorithm::Es256, 20),
+            (1, "es384", Algorithm::Es384, 5),
+            (2, "eddsa", Algorithm::EdDsa, 80),
+            (3, "rs256", Algorithm::Rs256, 40),
+        ];
+        for (index, kid, algorithm, most) in cases {
+            let set = set(&vec![all["keys"][index].clone(); 100]);
+            let count = |kid, algorithm| set.candidates(kid, algorithm, UnixMillis(0)).count();
+            assert_eq!((count(Some(kid), algorithm), count(None, algorithm)), (most, most), "{kid}");
+            assert_eq!((count(Some("other"), algorithm), count(Some(kid), Algorithm::Hs256)), (0, 0), "{kid}");
+        }
     }
 }

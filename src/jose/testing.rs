@@ -28,11 +28,11 @@ pub(crate) fn other_jwks() -> &'static str {
 
 /// A token with the usual header.
 pub(crate) fn token(alg: &str, claims: &Value) -> String {
-    signed(alg, &json!({"alg": alg, "kid": kid(alg), "typ": "JWT"}).to_string(), &claims.to_string())
+    signed(alg, json!({"alg": alg, "kid": kid(alg), "typ": "JWT"}).to_string(), claims.to_string())
 }
 
 /// Signs whatever header and payload it is given.
-pub(crate) fn signed(alg: &str, header: &str, payload: &str) -> String {
+pub(crate) fn signed(alg: &str, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
     let message = format!("{}.{}", encode(header), encode(payload));
     let signature = sign(alg, message.as_bytes());
     format!("{message}.{}", encode(signature))

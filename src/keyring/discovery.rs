@@ -3,6 +3,7 @@
 use super::FetchResult;
 use crate::config::RemoteSource;
 use crate::http::Endpoint;
+use crate::json::Object;
 use serde::Deserialize;
 
 /// Largest metadata document that is read, in bytes.
@@ -23,7 +24,7 @@ pub(super) fn read(source: &RemoteSource, issuer: &str, document: &[u8]) -> Resu
     if document.len() > MAX_DOCUMENT_BYTES {
         return Err(FetchResult::Unusable);
     }
-    let metadata: Metadata = serde_json::from_slice(document).map_err(|_| FetchResult::Unusable)?;
+    let Object(metadata) = serde_json::from_slice::<Object<Metadata>>(document).map_err(|_| FetchResult::Unusable)?;
     if metadata.issuer != issuer {
         return Err(FetchResult::WrongIssuer);
     }
@@ -71,6 +72,8 @@ mod tests {
         let cases = [
             ("<html>".to_owned(), FetchResult::Unusable),
             ("{}".to_owned(), FetchResult::Unusable),
+            (json!([issuer, "https://idp.example/k"]).to_string(), FetchResult::Unusable),
+            (json!([{"issuer": issuer, "jwks_uri": "https://idp.example/k"}]).to_string(), FetchResult::Unusable),
             (json!({"issuer": issuer}).to_string(), FetchResult::Unusable),
             (
                 format!("{}{}", " ".repeat(MAX_DOCUMENT_BYTES), document(issuer, "https://idp.example/k")),

@@ -5,7 +5,7 @@ use super::discovery::{self, MAX_DOCUMENT_BYTES};
 use crate::config::RemoteSource;
 use crate::host::{SharedData, UnixMillis};
 use crate::http::{Call, Endpoint, Reply};
-use crate::jose::{KeySet, MAX_KEY_SET_BYTES};
+use crate::jose::{KeySet, MAX_KEY_SET_BYTES, SkipReason};
 use crate::seats::Seat;
 use crate::shared_record::Lease;
 use std::fmt;
@@ -122,7 +122,7 @@ impl Fetch {
             },
             Step::Keys(_, found) => {
                 let cache_control = reply.and_then(|reply| reply.cache_control.as_deref());
-                body.ok_or(FetchResult::Failed).and_then(|body| News::read(body, cache_control, found))
+                body.ok_or(FetchResult::Failed).and_then(|body| News::read(&set.issuer, body, cache_control, found))
             }
         };
         Progress::Done(set.settle(store, now, lease, outcome))
@@ -161,8 +161,17 @@ pub(super) struct News {
 }
 
 impl News {
-    fn read(body: &[u8], cache_control: Option<&str>, found: Option<String>) -> Result<Self, FetchResult> {
+    fn read(
+        issuer: &str,
+        body: &[u8],
+        cache_control: Option<&str>,
+        found: Option<String>,
+    ) -> Result<Self, FetchResult> {
         let keys = KeySet::parse(body).map_err(|_| FetchResult::Unusable)?;
+        // Sets commonly have keys for other uses, which nobody needs to hear of. That somebody signs with a broken key they do.
+        for key in keys.skipped().iter().filter(|key| key.reason == SkipReason::Weak) {
+            log::warn!("keys of issuer {issuer}: {key}; it is left out");
+        }
         if keys.is_empty() {
             return Err(FetchResult::Empty);
         }

@@ -13,6 +13,7 @@ pub use fetch::{Fetch, FetchResult, Progress};
 
 use crate::commons::Commons;
 use crate::config::{RemoteKeys, RemoteSource};
+use crate::digest::digest_of;
 use crate::host::{SharedData, UnixMillis};
 use crate::http::Endpoint;
 use crate::jose::KeySet;
@@ -90,8 +91,8 @@ pub struct NotNow {
 
 impl RemoteKeySet {
     fn new(zone: &str, issuer: &str, remote: RemoteKeys) -> Self {
-        let Endpoint { scheme, authority, path, .. } = remote.source.endpoint();
-        let key = format!("{zone}/jwks:{issuer} {scheme}://{authority}{path}");
+        // Whatever decides what is fetched, and when, is part of the key: one route's fetch must not replace another's keys.
+        let key = format!("{zone}/jwks:{issuer} {}", digest_of(&remote));
         let (in_flight, is_wished) = Default::default();
         Self { remote, issuer: issuer.to_owned(), shared: SharedRecord::new(key), in_flight, is_wished }
     }

@@ -318,6 +318,51 @@ fn what_a_request_began_to_fetch_and_left_is_free_at_once_and_due_for_a_tick() {
 }
 
 #[test]
+fn sets_are_told_apart_by_everything_that_decides_what_is_fetched() {
+    let endpoint = |upstream: Option<&str>| Endpoint::parse("https://idp.example/keys", upstream).unwrap();
+    let discovery = |jwks_upstream: Option<&str>| RemoteSource::Discovery {
+        document: endpoint(None),
+        jwks_upstream: jwks_upstream.map(str::to_owned),
+    };
+    let at = |source| RemoteKeys { source, ..remote() };
+    let fetched = |change: fn(&mut FetchSettings)| {
+        let mut remote = remote();
+        change(&mut remote.fetch);
+        remote
+    };
+    let all = [
+        remote(),
+        at(RemoteSource::Jwks(endpoint(Some("internal:443")))),
+        at(RemoteSource::Jwks(endpoint(Some("internal:444")))),
+        at(RemoteSource::Jwks(Endpoint::parse("https://idp.example/keys2", None).unwrap())),
+        at(RemoteSource::Jwks(Endpoint::parse("http://idp.example/keys", Some("idp.example:443")).unwrap())),
+        at(discovery(None)),
+        at(discovery(Some("keys:443"))),
+        at(discovery(Some("keys:444"))),
+        fetched(|fetch| fetch.timeout *= 2),
+        fetched(|fetch| fetch.max_age *= 2),
+        fetched(|fetch| fetch.stale *= 2),
+        fetched(|fetch| fetch.cooldown *= 2),
+    ];
+    let store = MemoryStore::default();
+    let sets = all.clone().map(|remote| Keyring::default().set("zone", "https://idp.example", &remote));
+    let keys: std::collections::BTreeSet<_> = sets.iter().map(|set| set.shared.key().to_owned()).collect();
+    assert_eq!(keys.len(), all.len(), "{keys:?}");
+    assert!(keys.iter().all(|key| key.starts_with("zone/jwks:https://idp.example ")), "{keys:?}");
+    for (set, remote) in sets.iter().zip(&all) {
+        assert_eq!(
+            Keyring::default().set("zone", "https://idp.example", remote).shared.key(),
+            set.shared.key(),
+            "another worker finds it"
+        );
+    }
+    // What one route fetches replaces no other's keys.
+    let fetch = request(&sets[0], &store, self::at(0), Want::NoKeys).ok().unwrap();
+    finish(fetch, &store, self::at(0), Some(testing::other_jwks()));
+    assert!(sets[1..].iter().all(|set| set.current(&store, self::at(1)).is_none()));
+}
+
+#[test]
 fn a_set_that_no_route_uses_any_more_is_forgotten() {
     let keyring = Keyring::default();
     let set = keyring.set("zone", "https://idp.example", &remote());

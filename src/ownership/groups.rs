@@ -61,7 +61,7 @@ pub fn group_names<'a>(
     claims: &'a Claims,
     claim: &ClaimName,
 ) -> Result<Vec<&'a str>, GroupsUnknown> {
-    let names = match claims.names(claim) {
+    let names = match if mapping.splits_text { claims.words(claim) } else { claims.names(claim) } {
         Names::Absent if is_overflow(claims, claim) => return Err(GroupsUnknown::Overflow),
         Names::Absent => return Ok(Vec::new()),
         Names::Malformed => return Err(GroupsUnknown::Malformed),
@@ -156,6 +156,7 @@ mod tests {
             namespace: "default".into(),
             entity_refs,
             limit: None,
+            splits_text: false,
             annotation: None,
             parents: false,
         }
@@ -174,7 +175,13 @@ mod tests {
         let identity = mapping(false, Some(NameTransform::Identity));
         let cases = [
             ("groups", json!({"groups": ["b", "a", "b"]}), known(&["group:default/a", "group:default/b"])),
-            ("groups", json!({"groups": "a b"}), known(&["group:default/a", "group:default/b"])),
+            ("groups", json!({"groups": "a b"}), known(&[])),
+            ("groups", json!({"groups": "not payments"}), known(&[])),
+            ("groups", json!({"groups": ["not payments"]}), known(&[])),
+            ("groups", json!({"groups": ""}), known(&[])),
+            ("scope", json!({"scope": "a b"}), known(&["group:default/a", "group:default/b"])),
+            ("scp", json!({"scp": "a  b "}), known(&["group:default/a", "group:default/b"])),
+            ("/nested/scope", json!({"nested": {"scope": "a b"}}), known(&[])),
             ("groups", json!({"groups": "a"}), known(&["group:default/a"])),
             ("https://acme.example/groups", json!({"https://acme.example/groups": ["a"]}), known(&["group:default/a"])),
             ("cognito:groups", json!({"cognito:groups": ["a"]}), known(&["group:default/a"])),
@@ -186,6 +193,23 @@ mod tests {
         for (claim, claims, groups) in cases {
             assert_eq!(map(&identity, claim, &claims), groups, "{claims}");
         }
+    }
+
+    #[test]
+    fn a_text_is_several_groups_only_where_the_configuration_says_so() {
+        let identity = mapping(false, Some(NameTransform::Identity));
+        let splitting = GroupMapping { splits_text: true, ..identity.clone() };
+        let claims = json!({"groups": "b  a "});
+        assert_eq!(map(&identity, "groups", &claims), known(&[]));
+        assert_eq!(map(&splitting, "groups", &claims), known(&["group:default/a", "group:default/b"]));
+        assert_eq!(map(&splitting, "groups", &json!({"groups": ["b a", "c"]})), known(&["group:default/c"]));
+    }
+
+    #[test]
+    fn two_values_that_a_transform_makes_one_name_of_are_one_group() {
+        let last = mapping(false, Some(NameTransform::LastPathSegment));
+        let both = json!({"groups": ["/staff/payments", "/contractors/payments"]});
+        assert_eq!(map(&last, "groups", &both), known(&["group:default/payments"]));
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub(super) fn transform(transform: NameTransform, text: &str) -> String {
         NameTransform::EmailLocalPart => text.rsplit_once('@').map_or(text, |(local, _)| local).to_owned(),
         NameTransform::KebabCase => kebab_case(text),
         NameTransform::LastPathSegment => text.rsplit('/').next().unwrap_or_default().to_owned(),
+        NameTransform::TopLevelPath => {
+            text.strip_prefix('/').filter(|name| !name.contains('/')).unwrap_or_default().to_owned()
+        }
         NameTransform::MsGraph => msgraph(text),
     }
 }
@@ -65,7 +68,7 @@ mod tests {
 
     #[test]
     fn transforms_write_names_as_the_directories_do() {
-        use NameTransform::{EmailLocalPart, Identity, KebabCase, LastPathSegment, MsGraph};
+        use NameTransform::{EmailLocalPart, Identity, KebabCase, LastPathSegment, MsGraph, TopLevelPath};
         let cases = [
             (Identity, "payments", "payments"),
             (KebabCase, "Payments Team", "payments-team"),
@@ -75,6 +78,12 @@ mod tests {
             (LastPathSegment, "/org/payments", "payments"),
             (LastPathSegment, "payments", "payments"),
             (LastPathSegment, "/org/", ""),
+            (TopLevelPath, "/payments", "payments"),
+            (TopLevelPath, "/contractors/payments", ""),
+            (TopLevelPath, "/payments/", ""),
+            (TopLevelPath, "//payments", ""),
+            (TopLevelPath, "payments", ""),
+            (TopLevelPath, "/", ""),
             (EmailLocalPart, "ada@example.com", "ada"),
             (EmailLocalPart, "ada", "ada"),
             (MsGraph, "Payments Team (EU)", "payments_team_eu"),
@@ -82,6 +91,17 @@ mod tests {
         ];
         for (how, text, name) in cases {
             assert_eq!(transform(how, text), name, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_to_become_one_name_does() {
+        use NameTransform::{EmailLocalPart, Identity, KebabCase, LastPathSegment, MsGraph, TopLevelPath};
+        for how in [EmailLocalPart, Identity, KebabCase, LastPathSegment, MsGraph, TopLevelPath] {
+            if let Some((one, other)) = how.merges() {
+                assert!(!one.eq_ignore_ascii_case(other));
+                assert_eq!(transform(how, one), transform(how, other), "{how:?}");
+            }
         }
     }
 

@@ -6,8 +6,15 @@ use crate::host::{Editing, RequestHeaders};
 use crate::identity::has_cookie;
 
 /// The filter's own tags.
-const TAGS: [&str; 5] =
-    ["x-backstage-entity-ref", "x-backstage-owner", "x-backstage-user", "x-backstage-groups", "x-backstage-agent"];
+const TAGS: [&str; 7] = [
+    "x-backstage-entity-ref",
+    "x-backstage-owner",
+    "x-backstage-user",
+    "x-backstage-groups",
+    "x-backstage-groups-incomplete",
+    "x-backstage-client",
+    "x-backstage-agent",
+];
 
 /// What Kong's authentication plugins tell upstreams.
 const CONSUMER_HEADERS: [&str; 6] = [
@@ -168,13 +175,15 @@ mod tests {
 
     #[test]
     fn lines_that_an_upstream_may_read_as_a_protected_name_are_found() {
-        let sent: [(_, &[u8]); 10] = [
+        let sent: [(_, &[u8]); 12] = [
             ("X-Backstage-User", b"1"),
             ("x.backstage.user", b"1"),
             ("x_Backstage-entity.ref", b"1"),
             ("x-consumer-id", b"1"),
             ("x-backstage", b"1"),
             ("accept", b"1"),
+            ("X_Backstage_Client", b"1"),
+            ("x-backstage-groups-incomplete", b"cut"),
             ("x-backstage-user2", b"1"),
             ("X-HTTP-Method-Override", b"DELETE"),
             ("x_method_override", b"DELETE"),
@@ -185,11 +194,13 @@ mod tests {
             "x.backstage.user as x-backstage-user",
             "x_Backstage-entity.ref as x-backstage-entity-ref",
             "x-consumer-id as x-consumer-id",
+            "X_Backstage_Client as x-backstage-client",
+            "x-backstage-groups-incomplete as x-backstage-groups-incomplete",
             "X-HTTP-Method-Override as x-http-method-override",
             "x_method_override as x-method-override",
         ];
         assert_eq!(read(ConsumerHeaders::Strip, Editing::EveryLine, &sent).unwrap(), found);
-        assert_eq!(read(ConsumerHeaders::Strip, Editing::FirstLine, &sent[..9]).unwrap(), found);
+        assert_eq!(read(ConsumerHeaders::Strip, Editing::FirstLine, &sent[..11]).unwrap(), found);
         let kept = read(ConsumerHeaders::Keep, Editing::EveryLine, &sent).unwrap();
         assert!(!kept.iter().any(|line| line.contains("consumer")), "Kong's own plugins may speak: {kept:?}");
     }

@@ -11,7 +11,7 @@ pub use value::Value;
 
 use crate::config::{ConsumerHeaders, Tags};
 use crate::entity::EntityRef;
-use crate::identity::Principal;
+use crate::identity::{Groups, Principal};
 use crate::ownership::Callee;
 use std::fmt::Write;
 
@@ -23,7 +23,7 @@ const USUAL_GROUPS_BYTES: usize = 128;
 const MAX_TEXT_BYTES: usize = 512;
 
 /// Room for the tags and `baggage`; where Kong's own headers are set too, there are more.
-const USUAL_HEADERS: usize = 6;
+const USUAL_HEADERS: usize = 7;
 
 /// Headers that the upstream gets.
 fn upstream_headers(tags: &Tags, callee: &Callee, principal: Option<&Principal>) -> Vec<(&'static str, Value)> {
@@ -32,10 +32,13 @@ fn upstream_headers(tags: &Tags, callee: &Callee, principal: Option<&Principal>)
     headers.extend(callee.owner().map(|owner| ("x-backstage-owner", owner.into())));
     if let Some(principal) = principal {
         headers.extend(principal.user.as_ref().map(|user| ("x-backstage-user", user.into())));
-        let groups = groups(principal);
+        let (groups, incomplete) = groups(principal);
         if !groups.is_empty() {
             headers.push(("x-backstage-groups", groups.into()));
         }
+        // An upstream that asks for a group must not take what it does not see for what is not so.
+        headers.extend(incomplete.map(|why| ("x-backstage-groups-incomplete", why.into())));
+        headers.extend(principal.client.as_deref().map(|client| ("x-backstage-client", escape(client).into())));
         headers.extend(principal.agent.as_deref().map(|agent| ("x-backstage-agent", escape(agent).into())));
     }
     if tags.consumer_headers == ConsumerHeaders::Set {
@@ -57,26 +60,27 @@ fn consumer_headers(principal: Option<&Principal>, headers: &mut Vec<(&'static s
     headers.push(("x-consumer-username", name));
     headers.push(("x-credential-identifier", credential.into()));
     headers.push(("x-consumer-custom-id", subject.into()));
-    let groups = groups(principal);
+    let (groups, _) = groups(principal);
     if !groups.is_empty() {
         headers.push(("x-consumer-groups", groups.into()));
     }
 }
 
-/// Group refs with commas between them, whole ones only, as many as fit. What a Backstage token says of its user's own
-/// ownership (`ent` holds the user too) is not a group.
-fn groups(principal: &Principal) -> String {
+/// Group refs with commas between them, whole ones only, as many as fit, and why some are missing, if so. What a Backstage token
+/// says of its user's own ownership (`ent` holds the user too) is not a group.
+fn groups(principal: &Principal) -> (String, Option<&'static str>) {
+    let Groups::Known(groups) = &principal.groups else { return (String::new(), Some("unknown")) };
     let mut list = String::with_capacity(USUAL_GROUPS_BYTES);
-    for group in principal.known_groups().iter().filter(|entity| entity.kind() == "group") {
+    for group in groups.iter().filter(|entity| entity.kind() == "group") {
         if list.len() + group.as_str().len() >= MAX_GROUPS_BYTES {
-            break;
+            return (list, Some("cut"));
         }
         if !list.is_empty() {
             list.push(',');
         }
         list.push_str(group.as_str());
     }
-    list
+    (list, None)
 }
 
 /// What `kong.ctx.shared` gets, for log plugins and later Lua code.

@@ -75,6 +75,8 @@ fn tags_are_refs_and_escaped_texts() {
     assert_eq!(value(&headers, "x-backstage-user"), Some("user:default/ada"));
     assert_eq!(value(&headers, "x-backstage-groups"), Some("group:default/a,group:default/b"));
     assert_eq!(value(&headers, "x-backstage-agent"), Some("bot%20%C3%BC%0D%0Ax-evil:%201"));
+    assert_eq!(value(&headers, "x-backstage-client"), Some("portal"));
+    assert_eq!(value(&headers, "x-backstage-groups-incomplete"), None);
     assert!(headers.iter().all(|(_, value)| value.bytes().all(|b| b.is_ascii_graphic())));
     assert_eq!(value(&headers, "x-consumer-username"), None);
 }
@@ -99,6 +101,38 @@ fn a_long_list_of_groups_is_cut_between_groups() {
     let headers = upstream_headers(&tags(ConsumerHeaders::Strip, true), &callee(), Some(&principal));
     let groups = value(&headers, "x-backstage-groups").unwrap();
     assert!(groups.len() <= 4096 && groups.split(',').all(|group| EntityRef::parse_full(group).is_ok()));
+}
+
+#[test]
+fn a_service_is_told_by_its_client_and_groups_that_are_missing_are_told_as_such() {
+    let entity = |text: &str| EntityRef::parse_full(text).unwrap();
+    let fitting = |count: usize| (0..count).map(|n| entity(&format!("group:default/g{n:04}"))).collect();
+    let unknown = Groups::Unknown(crate::identity::GroupsUnknown::Overflow);
+    // 4,096 bytes are 204 references of 19 bytes each, with their commas.
+    let cases = [
+        (Some("batch\r\nx-evil: 1"), Groups::Known(fitting(1)), Some("batch%0D%0Ax-evil:%201"), None),
+        (None, Groups::Known(Vec::new()), None, None),
+        (Some("batch"), Groups::Known(fitting(204)), Some("batch"), None),
+        (Some("batch"), Groups::Known(fitting(205)), Some("batch"), Some("cut")),
+        (Some("batch"), unknown, Some("batch"), Some("unknown")),
+        (None, Groups::Known(vec![entity("user:default/ada")]), None, None),
+    ];
+    for (client, groups, told, incomplete) in cases {
+        let principal = Principal {
+            kind: PrincipalKind::Service,
+            user: None,
+            agent: None,
+            client: client.map(str::to_owned),
+            groups,
+            ..principal()
+        };
+        let count = principal.known_groups().len();
+        let headers = upstream_headers(&tags(ConsumerHeaders::Strip, true), &callee(), Some(&principal));
+        assert_eq!(value(&headers, "x-backstage-client"), told, "{count}");
+        assert_eq!(value(&headers, "x-backstage-groups-incomplete"), incomplete, "{count}");
+    }
+    let nobody = upstream_headers(&tags(ConsumerHeaders::Strip, true), &callee(), None);
+    assert_eq!((value(&nobody, "x-backstage-client"), value(&nobody, "x-backstage-groups-incomplete")), (None, None));
 }
 
 #[test]

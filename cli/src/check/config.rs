@@ -4,8 +4,9 @@ use super::known::{Known, can_be_held};
 use crate::finding::{File, Finding};
 use crate::kong::config_fault;
 use crate::yaml::{Node, Value, line_of};
-use backstage_kong::config::{Catalog, Config, Consumers, OnStale};
+use backstage_kong::config::{Catalog, Config, Consumers, Issuer, OnStale};
 use backstage_kong::entity::{DEFAULT_NAMESPACE, EntityRef};
+use std::rc::Rc;
 
 /// Where in Kong a configuration is.
 pub(super) struct Attached<'a> {
@@ -64,6 +65,7 @@ impl Checked<'_> {
         };
         let mut findings = self.ownership(&config);
         findings.extend(self.nobody_s_rules(&config));
+        findings.extend(self.merging_transforms(&config));
         findings.extend(self.violation());
         for (path, entity) in self.references() {
             let is_known = self.known.is_none_or(|known| known.has(&entity));
@@ -103,6 +105,25 @@ impl Checked<'_> {
             }
         }
         findings
+    }
+
+    /// Transforms by which one group of the directory can have the access of another.
+    fn merging_transforms(&self, config: &Config) -> Vec<Finding> {
+        let finding = |(index, issuer): (usize, &Rc<Issuer>)| {
+            let groups = &issuer.groups;
+            let transform = groups.transform.filter(|_| groups.annotation.is_none())?;
+            let (one, other) = transform.merges()?;
+            let path = format!("issuers[{index}].groups.transform");
+            let message = format!(
+                "{}: `{}` can make one group of two, as of {one:?} and {other:?}; who may create groups in the directory can take \
+                 another's access",
+                self.path(&path),
+                transform.name()
+            );
+            let fix = "go by ids: groups.annotation, or groups.table with transform: null";
+            Some(self.warning(&path, message).fix(fix))
+        };
+        config.issuers.iter().enumerate().filter_map(finding).collect()
     }
 
     /// What Kong refuses by the filter's schema, before the filter sees it.

@@ -6,7 +6,7 @@ use crate::finding::Finding;
 use crate::kong::config_fault;
 use crate::yaml::{Node, line_of};
 use backstage_kong::catalog::{Entry, Index, QUOTA_TIER};
-use backstage_kong::config::{AgentAccess, Allow, Config};
+use backstage_kong::config::{AgentAccess, Allow, Config, group_annotation};
 use backstage_kong::entity::EntityRef;
 use clap::ValueEnum;
 use serde_yaml_ng::{Mapping, Value};
@@ -141,9 +141,15 @@ impl Configurations<'_> {
     /// What directories call groups, written out of the annotations of the catalog's groups.
     fn issuers(&self, mut issuers: Value) -> Value {
         for issuer in issuers.as_sequence_mut().into_iter().flatten() {
-            let Some(groups) = issuer.get_mut("groups").and_then(Value::as_mapping_mut) else { continue };
-            let Some(annotation) = groups.remove("annotation") else { continue };
-            let annotation = annotation.as_str().unwrap_or_default();
+            let by_preset = serde_json::to_value(&*issuer).ok().and_then(|issuer| group_annotation(&issuer));
+            let Some(members) = issuer.as_mapping_mut() else { continue };
+            if let Some(annotation) = by_preset {
+                let groups = members.entry("groups".into()).or_insert_with(|| Mapping::new().into());
+                groups.as_mapping_mut().map(|groups| groups.insert("annotation".into(), annotation.into()));
+            }
+            let Some(groups) = members.get_mut("groups").and_then(Value::as_mapping_mut) else { continue };
+            let annotation = groups.remove("annotation");
+            let Some(annotation) = annotation.as_ref().and_then(Value::as_str) else { continue };
             let mut table = groups.remove("table").and_then(|table| table.as_mapping().cloned()).unwrap_or_default();
             for item in self.catalog.items.values().filter(|item| item.reference.kind() == "group") {
                 let Some(id) = item.annotation(annotation) else { continue };

@@ -247,6 +247,37 @@ fn groups_that_no_claim_comes_to_are_found() {
 }
 
 #[test]
+fn transforms_that_can_make_one_group_of_two_are_found() {
+    let with = |issuer: &str, rest: &str| {
+        format!(
+            "entity: api:default/payments\nowner: payments\nissuers:\n- issuer: https://a\n  audiences: [x]\n  {issuer}\npolicy: {{rules: [{{allow: [owner]}}]}}\n{rest}"
+        )
+    };
+    let live = "catalog: {url: 'https://b'}\n";
+    let merging = "f.yaml:6: warning: issuers[0].groups.transform: ";
+    let last = format!(
+        "{merging}`last-path-segment` can make one group of two, as of \"/staff/payments\" and \"/contractors/payments\"; who may create groups in the directory can take another's access (go by ids: groups.annotation, or groups.table with transform: null)"
+    );
+    let begins = |what: &str| format!("{merging}`{what}` can make one group of two");
+    for (issuer, rest, expected) in [
+        ("groups: {transform: last-path-segment}", "", Some(last)),
+        ("groups: {transform: kebab-case, table: {'7': payments}}", "", Some(begins("kebab-case"))),
+        ("groups: {transform: msgraph}", live, Some(begins("msgraph"))),
+        ("groups: {transform: email-local-part}", "", Some(begins("email-local-part"))),
+        ("preset: okta", "", Some(begins("kebab-case").replace("f.yaml:6", "f.yaml:4"))),
+        ("preset: keycloak", "", None),
+        ("preset: entra", live, None),
+        ("groups: {transform: top-level-path}", "", None),
+        ("groups: {transform: identity}", "", None),
+        ("groups: {transform: last-path-segment, annotation: keycloak.org/id}", live, None),
+        ("users: {transform: email-local-part}", "", None),
+    ] {
+        let expected: Vec<_> = expected.iter().map(String::as_str).collect();
+        begin(&found("f.yaml", &with(issuer, rest), None), &expected);
+    }
+}
+
+#[test]
 fn faults_of_catalogs_are_found_without_any_configuration() {
     let text = "\
 kind: API

@@ -117,6 +117,31 @@ fn static_ownership_writes_out_what_the_filter_would_ask() {
 }
 
 #[test]
+fn the_annotation_of_a_preset_becomes_a_table_unless_the_template_says_how_groups_are_named() {
+    let catalog = format!(
+        "{}kind: Group\nmetadata: {{name: g, annotations: {{graph.microsoft.com/group-id: '1'}}}}\n",
+        api("x", "{backstage-kong/upstream: 'http://x', backstage-kong/paths: /x}", "{owner: g}")
+    );
+    let table = json!({"transform": null, "table": {"1": "group:default/g"}});
+    for (issuer, expected) in [
+        ("preset: entra", table.clone()),
+        (
+            "preset: entra, groups: {namespace: default}",
+            json!({"namespace": "default", "transform": null, "table": {"1": "group:default/g"}}),
+        ),
+        ("preset: entra, groups: {transform: msgraph}", json!({"transform": "msgraph"})),
+        ("preset: entra, groups: {annotation: null}", json!({})),
+        ("preset: keycloak", Value::Null),
+    ] {
+        let template = format!("issuers: [{{issuer: 'https://a', audiences: [x], {issuer}}}]\n");
+        let run = generated("by-preset", &catalog, &template, &[]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let config = &yaml(&run.stdout)["services"][0]["filter_chains"][0]["filters"][0]["config"];
+        assert_eq!(config["issuers"][0]["groups"], expected, "{issuer}");
+    }
+}
+
+#[test]
 fn live_ownership_names_the_entity_and_leaves_the_rest_to_the_catalog() {
     let catalog = api(
         "x",

@@ -14,9 +14,8 @@ pub use pass::{Pass, PassResult, Progress, Summary};
 use super::Index;
 use crate::commons::Commons;
 use crate::config::CatalogSource;
-use crate::digest::digest;
+use crate::digest::digest_of;
 use crate::host::{SharedData, UnixMillis};
-use crate::http::Endpoint;
 use crate::pacing::{doubled, spread};
 use crate::shared_record::{Lead, Lease, Look, SharedRecord};
 use head::Head;
@@ -83,17 +82,8 @@ pub enum Availability {
 
 impl LiveCatalog {
     fn new(zone: &str, source: CatalogSource) -> Self {
-        let Endpoint { scheme, authority, path, upstream } = &source.backend;
-        // What makes one index differ from another is part of its key: where it is read from, as whom (tokens may read different
-        // parts), and what is made of it.
-        let annotations = source.group_annotations.join(",");
-        let token = u32::from_be_bytes(digest(&[source.authorization.as_deref().unwrap_or_default().as_bytes()]));
-        let key = format!(
-            "{zone}/catalog:{scheme}://{authority}{path} {upstream} {token:08x} {} {}{} {annotations}",
-            source.consumers.name(),
-            u8::from(source.system_consumers),
-            u8::from(source.parent_groups),
-        );
+        // Whatever decides what is read, and when, is part of the key: tokens, for one, may read different parts.
+        let key = format!("{zone}/catalog:{} {}", source.backend.authority, digest_of(&source));
         Self { source, shared: SharedRecord::new(key), own: RefCell::default() }
     }
 

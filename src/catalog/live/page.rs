@@ -6,6 +6,7 @@ use crate::catalog::{
 };
 use crate::config::{CatalogSource, Consumers};
 use crate::http::Call;
+use crate::json::Object;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
@@ -28,9 +29,9 @@ pub(super) enum Query {
 /// An answer.
 #[derive(Deserialize)]
 pub(super) struct Page {
-    items: Vec<Raw>,
+    items: Vec<Object<Raw>>,
     #[serde(rename = "pageInfo", default)]
-    info: PageInfo,
+    info: Object<PageInfo>,
 }
 
 #[derive(Deserialize, Default)]
@@ -84,12 +85,45 @@ impl Query {
 impl Page {
     /// Reads an answer's body; `None` for what is none, or is too large.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
-        (body.len() <= MAX_PAGE_BYTES).then(|| serde_json::from_slice(body).ok()).flatten()
+        let page = (body.len() <= MAX_PAGE_BYTES).then(|| serde_json::from_slice::<Object<Self>>(body).ok());
+        page.flatten().map(|Object(page)| page)
     }
 
     /// Its entities, and where the next page begins. One whose reference breaks Backstage's own rules cannot be meant by
     /// anything and is left out.
     pub(super) fn into_parts(self) -> (impl Iterator<Item = Entity>, Option<String>) {
-        (self.items.into_iter().filter_map(|raw| Entity::try_from(raw).ok()), self.info.next)
+        (self.items.into_iter().filter_map(|Object(raw)| Entity::try_from(raw).ok()), self.info.0.next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn read(page: &Value) -> Option<usize> {
+        Page::read(page.to_string().as_bytes()).map(|page| page.into_parts().0.count())
+    }
+
+    #[test]
+    fn an_array_is_no_object_at_any_level_of_a_page() {
+        let api = json!({"kind": "API", "metadata": {"name": "a", "namespace": "default"}, "spec": {"lifecycle": "production"}});
+        let with = |member: &str, value: Value| {
+            let mut api = api.clone();
+            api[member] = value;
+            json!({"items": [api]})
+        };
+        assert_eq!(read(&json!({"items": [api], "pageInfo": {"nextCursor": "10"}})), Some(1));
+        for page in [
+            json!([[api], {}]),
+            json!([{"items": [api]}]),
+            json!({"items": [["API", {"name": "a"}]]}),
+            json!({"items": [], "pageInfo": ["10"]}),
+            with("metadata", json!(["default", "a", null])),
+            with("spec", json!(["production"])),
+            with("relations", json!([["ownedBy", "group:default/payments"]])),
+        ] {
+            assert_eq!(read(&page), None, "{page}");
+        }
     }
 }

@@ -458,20 +458,31 @@ fn catalogs_are_told_apart_by_what_is_read_of_them() {
         &known,
         &catalogs.get("zone", &settings(&json!({"max_stale_seconds": 60, "on_stale": "allow"})).source)
     ));
-    for more in [
+    let more = [
         json!({"parent_groups": true}),
-        json!({"group_annotations": ["acme.example/role"]}),
-        json!({"url": "http://other"}),
-        json!({"url": "https://backstage.example/"}),
-        json!({"upstream": "other.example:7007"}),
-        json!({"token": "other"}),
         json!({"system_consumers": true}),
+        json!({"group_annotations": ["acme.example/role"]}),
+        json!({"group_annotations": ["acme.example/role", "acme.example/team"]}),
+        json!({"group_annotations": ["acme.example/roleacme.example/team"]}),
+        json!({"url": "http://other"}),
+        json!({"url": "https://backstage.example", "upstream": "backstage.example:80"}),
+        json!({"upstream": "internal:7007"}),
+        json!({"token": "u"}),
+        json!({"token": null}),
+        json!({"page_size": 20}),
+        json!({"refresh_seconds": 30}),
+        json!({"timeout_ms": 1000}),
         json!({"consumers": "approved"}),
         json!({"consumers": "none"}),
-    ] {
-        let other = catalogs.get("zone", &settings(&more).source);
-        assert!(other.shared.key() != known.shared.key(), "{more}");
+    ];
+    let mut keys = std::collections::BTreeSet::from([known.shared.key().to_owned()]);
+    for more in &more {
+        let source = settings(more).source;
+        let key = catalogs.get("zone", &source).shared.key().to_owned();
+        assert_eq!(key, Catalogs::default().get("zone", &source).shared.key(), "{more}");
+        assert!(keys.insert(key), "{more}");
     }
+    assert!(keys.iter().all(|key| key.starts_with("zone/catalog:")), "{keys:?}");
     drop(known);
     assert_eq!(catalogs.in_use().len(), 0);
 }

@@ -5,7 +5,7 @@ use super::{Known, Parsed, each, in_range, not_allowed, once};
 use crate::catalog::GROUP_IDS;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::{
-    Algorithm, Audiences, CatalogSource, ClaimName, ClaimNames, GroupMapping, Issuer, IssuerId, NameTransform,
+    Algorithm, Audiences, CatalogSource, ClaimName, ClaimNames, ED25519, GroupMapping, Issuer, IssuerId, NameTransform,
     PrincipalKind, UserMapping, Userinfo, raw,
 };
 use crate::digest::digest;
@@ -93,7 +93,8 @@ fn algorithms(raw: Option<&raw::List<String>>, has_secret: bool, path: &str) -> 
     }
     each(&names.0, path, |name, path| {
         Algorithm::from_name(name).filter(|algorithm| fitting.contains(algorithm)).ok_or_else(|| {
-            let list = fitting.iter().map(|a| a.name()).collect::<Vec<_>>().join(", ");
+            let newer = Some(ED25519).filter(|_| !has_secret);
+            let list = fitting.iter().map(|a| a.name()).chain(newer).collect::<Vec<_>>().join(", ");
             let why = if has_secret { "of an issuer with a secret" } else { "of an issuer without a secret" };
             not_allowed(path, name, format!("one {why}: {list}"))
         })
@@ -196,6 +197,7 @@ fn groups(raw: raw::Groups, known: Known<'_>, path: &str) -> Parsed<GroupMapping
         transform: raw.transform.as_ref().map(transform),
         namespace: namespace(raw.namespace, &format!("{path}.namespace"))?,
         entity_refs: raw.entity_refs,
+        splits_text: matches!(raw.split, raw::Split::Spaces),
         limit: raw
             .limit
             .map(|limit| in_range(limit, 1, 1000, format!("{path}.limit")))
@@ -226,6 +228,7 @@ fn transform(raw: &raw::Transform) -> NameTransform {
         raw::Transform::Identity => NameTransform::Identity,
         raw::Transform::KebabCase => NameTransform::KebabCase,
         raw::Transform::LastPathSegment => NameTransform::LastPathSegment,
+        raw::Transform::TopLevelPath => NameTransform::TopLevelPath,
         raw::Transform::EmailLocalPart => NameTransform::EmailLocalPart,
         raw::Transform::MsGraph => NameTransform::MsGraph,
     }

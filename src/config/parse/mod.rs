@@ -9,6 +9,8 @@ mod preset;
 mod quota;
 mod verification;
 
+pub use preset::group_annotation;
+
 use super::error::{ConfigError, Problem};
 use super::{Audit, Catalog, Config, ConsumerHeaders, Credentials, Mode, OnStale, Quotas, Tags, Zones, raw};
 use crate::entity::{DEFAULT_NAMESPACE, EntityRef};

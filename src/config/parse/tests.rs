@@ -194,6 +194,40 @@ fn issuers_whose_groups_come_from_different_catalogs_do_not_share_tokens() {
 }
 
 #[test]
+fn presets_go_by_what_names_one_group_only() {
+    let groups = |issuer: Value, catalog: Value| {
+        let mut issuer = issuer;
+        issuer["issuer"] = json!("https://idp.example");
+        issuer["audiences"] = json!(["a"]);
+        let config = json!({"entity": "api:x", "policy": {"rules": []}, "catalog": catalog, "issuers": [issuer]});
+        let groups = parse(&config).unwrap().issuers[0].groups.clone();
+        (groups.annotation, groups.transform.map(NameTransform::name))
+    };
+    let (none, live) = (Value::Null, json!({"url": "http://b"}));
+    let by_id = Some("graph.microsoft.com/group-id".to_owned());
+    let with = |preset: &str, groups: Value| json!({"preset": preset, "groups": groups});
+    let cases = [
+        // Entra's claim has object ids. Where the catalog knows them it is asked, unless the operator says otherwise.
+        (with("entra", json!({})), &none, (None, None)),
+        (with("entra", json!({})), &live, (by_id.clone(), None)),
+        (json!({"preset": "entra"}), &live, (by_id.clone(), None)),
+        (with("entra", json!({"table": {"1": "a"}})), &live, (by_id, None)),
+        (with("entra", json!({"transform": "msgraph"})), &none, (None, Some("msgraph"))),
+        (with("entra", json!({"transform": "msgraph"})), &live, (None, Some("msgraph"))),
+        (with("entra", json!({"transform": null})), &live, (None, None)),
+        (with("entra", json!({"annotation": null})), &live, (None, None)),
+        (with("entra", json!({"annotation": "keycloak.org/id"})), &live, (Some("keycloak.org/id".into()), None)),
+        // Keycloak's has paths, of which no annotation speaks.
+        (with("keycloak", json!({})), &none, (None, Some("top-level-path"))),
+        (with("keycloak", json!({})), &live, (None, Some("top-level-path"))),
+        (with("keycloak", json!({"transform": "last-path-segment"})), &live, (None, Some("last-path-segment"))),
+    ];
+    for (issuer, catalog, expected) in cases {
+        assert_eq!(groups(issuer.clone(), catalog.clone()), expected, "{issuer} {catalog}");
+    }
+}
+
+#[test]
 fn remote_keys_need_an_upstream_the_host_can_dial() {
     let with = |upstream: &str| {
         let mut config = minimal();

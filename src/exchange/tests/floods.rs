@@ -112,6 +112,24 @@ fn a_token_that_holds_and_is_not_remembered_is_looked_at_only_so_often() {
 }
 
 #[test]
+fn a_signature_is_charged_by_what_it_costs() {
+    let every = json!(["ES256", "ES384", "EdDSA", "Ed25519", "RS256", "PS512"]);
+    // With room for twenty signatures on P-256; whoever has room for a whole one is looked at.
+    for (algorithm, looked_at) in [("ES384", 5), ("ES256", 20), ("RS256", 39), ("PS512", 39), ("EdDSA", 77)] {
+        let node = Node::new();
+        let mut config = config();
+        config["issuers"][0]["algorithms"] = every.clone();
+        let route = node.route(&config);
+        let payload =
+            json!({"iss": "https://idp.example", "aud": "payments", "sub": "ada", "exp": NOW.seconds() + 300});
+        let good = testing::token(algorithm, &payload);
+        let forged = format!("{}.{}", good.rsplit_once('.').unwrap().0, testing::encode([1; 64]));
+        let failed = (0..100).filter(|_| told(node.send(&route, &from("192.0.2.1", &forged)).1).0 == 401).count();
+        assert_eq!(failed, looked_at, "{algorithm}");
+    }
+}
+
+#[test]
 fn routes_with_the_same_settings_have_one_budget() {
     let node = Node::new();
     let (one, two) = (node.route(&config()), node.route(&config()));

@@ -209,6 +209,8 @@ fn callers_are_decided_by_what_they_own() {
         ("GET", json!({"groups": ["payments"], "act": {"sub": "bot"}}), 200),
         ("POST", json!({"groups": ["payments"], "act": {"sub": "bot"}}), 403),
         ("GET", json!({"hasgroups": true}), 403),
+        ("POST", json!({"groups": "payments"}), 200),
+        ("POST", json!({"groups": "not payments"}), 403),
         ("GET", json!({"aud": "others"}), 401),
     ];
     for (method, claims, status) in cases {

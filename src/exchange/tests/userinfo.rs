@@ -60,6 +60,7 @@ fn what_the_issuer_says_of_somebody_else_does_not_count() {
         (reply(401, &json!({})), 401, "refused_by_issuer"),
         (told("user:default/ada", json!([])), 403, "not_allowed"),
         (told("user:default/ada", json!(7)), 403, "groups_unknown"),
+        (reply(200, &json!([{"claims": {"sub": "user:default/ada", "ent": refs}}])), 503, "groups_unavailable"),
         (told("user:default/ada", Value::Null), 503, "groups_unavailable"),
         (reply(500, &json!({})), 503, "groups_unavailable"),
         (reply(404, &json!({})), 503, "groups_unavailable"),

@@ -39,13 +39,18 @@ fn with(name: &str, value: Value) -> Value {
 }
 
 fn verify(token: &str, issuers: &[Rc<Issuer>]) -> Result<Verified, TokenError> {
+    try_keys(token, issuers)?.map_err(|not_held| not_held.error)
+}
+
+/// What the cheap checks say, and then what looking at the signature came to.
+fn try_keys(token: &str, issuers: &[Rc<Issuer>]) -> Result<Result<Verified, NotHeld>, TokenError> {
     let unverified = Unverified::parse(token, issuers, NOW)?;
     let issuer = unverified.issuer().clone();
-    match &issuer.keys {
+    Ok(match &issuer.keys {
         crate::config::KeySource::Inline(keys) => unverified.attempt(Keys::Set(keys), NOW)?.verify(),
         crate::config::KeySource::Secrets(secrets) => unverified.attempt(Keys::Secrets(secrets), NOW)?.verify(),
         crate::config::KeySource::Remote(_) => panic!("no remote issuers here"),
-    }
+    })
 }
 
 fn outcome(token: &str, issuers: &[Rc<Issuer>]) -> Result<(), TokenError> {
@@ -158,6 +163,13 @@ fn what_is_no_plain_compact_jwt_is_refused() {
         json!({"payload": parts[1], "signatures": []}).to_string(),
         header("[]"),
         header("{}"),
+        header(r#"["ES256","es256"]"#),
+        header(r#"["ES256","es256","JWT",null,null,null,null]"#),
+        header(r#"[{"alg":"ES256","kid":"es256"}]"#),
+        header(r#"{"alg":"ES256","kid":null}"#),
+        header(r#"{"alg":"ES256","kid":"es256","typ":null}"#),
+        header(r#"{"alg":"ES256","kid":"es256","cty":null}"#),
+        header(r#"{"alg":null,"kid":"es256"}"#),
         header(r#"{"alg":"ES256","alg":"ES256","kid":"es256"}"#),
         header(r#"{"alg":["ES256"],"kid":"es256"}"#),
         header(&json!({"alg": "ES256", "kid": "k".repeat(257)}).to_string()),
@@ -172,7 +184,19 @@ fn what_is_no_plain_compact_jwt_is_refused() {
     for token in malformed {
         assert!(matches!(outcome(&token, &issuers), Err(TokenError::Malformed(_))), "{token}");
     }
+    for bytes in [
+        b"{\"alg\":\"ES256\",\"kid\":\"es256\",\"x\":\"\xff\"}".as_slice(),
+        b"{\"alg\":\"ES256\",\"kid\":\"es256\",\"\xc0\xaf\":1}",
+        b"{\"alg\":\"ES256\",\"kid\":\"es256\",\"x\":{\"y\":[\"\xed\xa0\x80\"]}}",
+    ] {
+        let token = signed("ES256", bytes, payload.as_bytes());
+        assert!(matches!(outcome(&token, &issuers), Err(TokenError::Malformed(_))), "{bytes:?} is not UTF-8");
+    }
     for text in [
+        r#"{"alg":"ES256","crit":null}"#,
+        r#"{"alg":"ES256","b64":null}"#,
+        r#"{"alg":"ES256","enc":null}"#,
+        r#"{"alg":"ES256","crit":[]}"#,
         r#"{"alg":"ES256","crit":["exp"]}"#,
         r#"{"alg":"ES256","b64":false,"crit":["b64"]}"#,
         r#"{"alg":"ES256","b64":true}"#,
@@ -180,6 +204,64 @@ fn what_is_no_plain_compact_jwt_is_refused() {
     ] {
         assert_eq!(outcome(&header(text), &issuers), Err(TokenError::Critical), "{text}");
     }
+}
+
+#[test]
+fn ed25519_has_two_names_and_both_are_one_algorithm() {
+    let header = |alg: &str| json!({"alg": alg, "kid": "eddsa"}).to_string();
+    let token = |alg: &str| signed("EdDSA", header(alg), claims().to_string());
+    let mut keys: Value = serde_json::from_str(testing::jwks()).unwrap();
+    for key_alg in [json!("EdDSA"), json!("Ed25519"), Value::Null] {
+        match &key_alg {
+            Value::Null => drop(keys["keys"][2].as_object_mut().unwrap().remove("alg")),
+            alg => keys["keys"][2]["alg"] = alg.clone(),
+        }
+        for allowed in ["EdDSA", "Ed25519"] {
+            let issuers = issuers(&json!({"jwks": keys, "algorithms": [allowed]}));
+            for alg in ["EdDSA", "Ed25519"] {
+                assert_eq!(outcome(&token(alg), &issuers), Ok(()), "{alg} where {allowed} may, by a key of {key_alg}");
+            }
+            for alg in ["ed25519", "Ed448", "EDDSA"] {
+                assert_eq!(outcome(&token(alg), &issuers), Err(TokenError::AlgorithmNotAllowed), "{alg}");
+            }
+        }
+    }
+    let others = issuers(&json!({"algorithms": ["ES256"]}));
+    assert_eq!(outcome(&token("Ed25519"), &others), Err(TokenError::AlgorithmNotAllowed));
+}
+
+#[test]
+fn every_key_of_a_kid_is_tried_and_what_was_tried_is_told() {
+    let own = serde_json::from_str::<Value>(testing::jwks()).unwrap()["keys"][0].clone();
+    let mut other = serde_json::from_str::<Value>(testing::other_jwks()).unwrap()["keys"][0].clone();
+    other["kid"] = json!("es256");
+    let token = testing::token("ES256", &claims());
+    // How many keys stand before the right one, and how many signatures are looked at for a token that holds, for one without a
+    // scope, and for one that nobody signed.
+    for (before, after, tried) in [(0, 0, [1, 1, 1]), (0, 4, [1, 1, 5]), (4, 0, [5, 5, 5]), (19, 1, [20, 20, 20])] {
+        let keys = [vec![other.clone(); before], vec![own.clone()], vec![other.clone(); after]].concat();
+        let spent = |token: &str, scopes: Value| match try_keys(
+            token,
+            &issuers(&json!({"jwks": {"keys": keys}, "required_scopes": scopes})),
+        )
+        .unwrap()
+        {
+            Ok(verified) => (None, verified.spent.thousandths()),
+            Err(not_held) => (Some(not_held.error), not_held.spent.thousandths()),
+        };
+        let forged = format!("{}.{}", token.rsplit_once('.').unwrap().0, encode([1; 64]));
+        let [held, without_scope, nobodys] = tried.map(|count| count * 1000);
+        assert_eq!(spent(&token, json!([])), (None, held), "{before}");
+        assert_eq!(
+            spent(&token, json!(["a"])),
+            (Some(TokenError::MissingScope("a".into())), without_scope),
+            "{before}"
+        );
+        assert_eq!(spent(&forged, json!([])), (Some(TokenError::BadSignature), nobodys), "{before}");
+    }
+    let beyond = [vec![other; 20], vec![own]].concat();
+    let found = outcome(&token, &issuers(&json!({"jwks": {"keys": beyond}})));
+    assert_eq!(found, Err(TokenError::BadSignature), "twenty are the most that a token is worth");
 }
 
 #[test]
@@ -193,10 +275,10 @@ fn keys_that_a_token_brings_along_are_not_looked_at() {
         r#""x5c":["MIIB"]"#.into(),
     ] {
         let header = format!(r#"{{"alg":"ES256","kid":"es256",{brought}}}"#);
-        assert_eq!(outcome(&signed("ES256", &header, &claims().to_string()), &issuers), Ok(()), "{brought}");
+        assert_eq!(outcome(&signed("ES256", &header, claims().to_string()), &issuers), Ok(()), "{brought}");
         let header = format!(r#"{{"alg":"ES256","kid":"unknown",{brought}}}"#);
         assert_eq!(
-            outcome(&signed("ES256", &header, &claims().to_string()), &issuers),
+            outcome(&signed("ES256", &header, claims().to_string()), &issuers),
             Err(TokenError::NoKey),
             "{brought}"
         );
@@ -209,7 +291,7 @@ fn types_are_told_apart_where_the_issuer_demands_one() {
     let typed = |typ: Option<&str>| {
         let header = json!({"alg": "ES256", "kid": "es256", "typ": typ});
         let header = if typ.is_some() { header.to_string() } else { r#"{"alg":"ES256","kid":"es256"}"#.to_owned() };
-        outcome(&signed("ES256", &header, &claims().to_string()), &issuers)
+        outcome(&signed("ES256", &header, claims().to_string()), &issuers)
     };
     for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "vnd.backstage.user"] {
         assert_eq!(typed(Some(typ)), Ok(()), "{typ}");

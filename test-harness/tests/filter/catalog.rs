@@ -133,7 +133,7 @@ fn tick(node: &Node, worker: &mut Worker, backstage: &Backstage) -> (usize, u64)
 fn clients_that_come_and_go_do_not_keep_a_cold_node_without_a_catalog() {
     let filter = module();
     for profile in PROFILES {
-        let (node, backstage) = (node(profile), Backstage { apis: 30, groups: 10, page: 7, shift: 0 });
+        let (node, backstage) = (node(profile), Backstage { apis: 30, groups: 10, page: 7, shift: 0, rival: None });
         let mut worker = start(&node, &filter, &config(json!({"entity": "api:default/service-api-2"})));
         let (mut waiting, mut statuses) = (None, Vec::new());
         for _ in 0..40 {

@@ -159,6 +159,8 @@ fn what_is_no_answer_of_the_script_is_an_error_of_its_kind() {
         (reply(200, ""), EngineError::Unusable),
         (reply(200, "<html>"), EngineError::Unusable),
         (reply(200, r#"{"EVALSHA":[]}"#), EngineError::Unusable),
+        (reply(200, r#"[1,1750000000000,1,0,1,1,0,1]"#), EngineError::Unusable),
+        (reply(200, r#"[[1,1750000000000,1,0,1,1,0,1]]"#), EngineError::Unusable),
         (reply(200, r#"{"EVALSHA":[1,2]}"#), EngineError::Unusable),
         (reply(200, r#"{"EVALSHA":[2,-1]}"#), EngineError::Unusable),
         (reply(200, r#"{"EVALSHA":[2,1750000000000,1,0,1,1,0,1]}"#), EngineError::Unusable),
