@@ -25,7 +25,7 @@ const TABLE: &str = r#"
     request: {path: /payments/1, token: payments-dev}
     expect:
       headers: {ratelimit-policy: {contains: '"per-group";q=6000;w=60'}}
-      upstream: {x-backstage-entity-ref: "api:default/payments", x-backstage-owner: "group:default/payments", authorization: null}
+      upstream: {x-backstage-entity-ref: "api:default/payments", x-backstage-owner: "group:default/payments", authorization: {empty: true}}
   - {name: the owner writes, request: {method: POST, path: /payments, token: payments-dev}, expect: {}}
   - name: a consumer reads, by its group's own tier
     request: {path: /payments/1, token: checkout-dev}
