@@ -144,9 +144,6 @@ fn kind(at: &str, document: &Value) -> Kind {
                 Kind::Kong
             } else if ["policy", "issuers"].into_iter().any(has) {
                 Kind::Filter
-            } else if document.pointer("/catalog/rules").is_some() {
-                // Backstage has a `catalog` of its own.
-                Kind::Other
             } else if is_snippet(at) && (all(members, "/config_schema/properties") || all(members, ISSUER)) {
                 Kind::Piece
             } else if OTHERS.into_iter().any(has) {
