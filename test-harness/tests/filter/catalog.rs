@@ -196,8 +196,8 @@ fn the_entity_is_found_by_the_name_of_the_service_and_decided_by_its_owners_and_
         }
         assert_eq!(count(&node, "catalog_passes"), 1);
         let outcome = send(&mut worker, behind(request("team-2"), "service-12"), &backstage);
-        // Service, route, a new token's client, and in Kong the path and the route's id: once each.
-        let properties = if profile == Profile::Kong { 5 } else { 3 };
+        // Service, route, the client's address, and in Kong the path, the route's id and the request's: once each.
+        let properties = if profile == Profile::Kong { 6 } else { 3 };
         assert_eq!(outcome.report.host_calls["proxy_get_property"], properties, "{profile:?}");
     }
 }

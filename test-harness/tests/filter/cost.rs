@@ -35,7 +35,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "token seen before",
         status: 200,
-        bounds: [(85_500, 36, 7100), (75_400, 28, 6200)],
+        bounds: [(88_000, 37, 7200), (77_000, 29, 6300)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             (config(two_windows()), vec![request.clone(), request.clone()], request)
@@ -44,7 +44,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "token seen before, audited one time in a million",
         status: 200,
-        bounds: [(54_600, 32, 4200), (46_300, 25, 3500)],
+        bounds: [(57_000, 33, 4300), (48_000, 26, 3500)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             let mut config = config(two_windows());
@@ -55,25 +55,25 @@ const CASES: [Case; 9] = [
     Case {
         name: "new token, RS256",
         status: 200,
-        bounds: [(7_270_000, 37, 18_000), (7_270_000, 29, 17_100)],
+        bounds: [(7_270_000, 38, 18100), (7_270_000, 30, 17200)],
         given: || new_token(KeyKind::Rs256),
     },
     Case {
         name: "new token, ES256",
         status: 200,
-        bounds: [(12_600_000, 37, 9400), (12_600_000, 29, 8400)],
+        bounds: [(12_600_000, 38, 9400), (12_600_000, 30, 8500)],
         given: || new_token(KeyKind::Es256),
     },
     Case {
         name: "new token, EdDSA",
         status: 200,
-        bounds: [(2_350_000, 37, 9400), (2_350_000, 29, 8400)],
+        bounds: [(2_350_000, 38, 9400), (2_350_000, 30, 8500)],
         given: || new_token(KeyKind::EdDsa),
     },
     Case {
         name: "not allowed",
         status: 403,
-        bounds: [(68_300, 24, 4000), (62_400, 22, 3800)],
+        bounds: [(68_500, 24, 4000), (62_400, 22, 3800)],
         given: || {
             let request = get(&token(json!({"groups": ["strangers"]})));
             (config(two_windows()), vec![request.clone()], request)
@@ -92,7 +92,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "not looked at, in a flood",
         status: 429,
-        bounds: [(109_600, 21, 5600), (103_300, 19, 5400)],
+        bounds: [(109_600, 21, 5600), (104_600, 19, 5400)],
         given: || (config(two_windows()), (0..21).map(forged).collect(), forged(21)),
     },
     Case {
