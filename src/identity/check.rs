@@ -158,10 +158,10 @@ mod tests {
         }
         let unsigned = format!("{}.{}.AAAA", encode(header.to_string()), encode(claims.to_string()));
         assert_eq!(check(&unsigned, &config), Some(Check::Signature));
-        let without_scope = signed("ES256", &header.to_string(), &claims.to_string());
+        let without_scope = signed("ES256", header.to_string(), claims.to_string());
         assert_eq!(check(&without_scope, &config), Some(Check::Scopes));
         claims["scope"] = json!("read");
-        assert_eq!(check(&signed("ES256", &header.to_string(), &claims.to_string()), &config), None);
+        assert_eq!(check(&signed("ES256", header.to_string(), claims.to_string()), &config), None);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(crate) fn other_jwks() -> &'static str {
 
 /// A token with the usual header.
 pub(crate) fn token(alg: &str, claims: &Value) -> String {
-    signed(alg, &json!({"alg": alg, "kid": kid(alg), "typ": "JWT"}).to_string(), &claims.to_string())
+    signed(alg, json!({"alg": alg, "kid": kid(alg), "typ": "JWT"}).to_string(), claims.to_string())
 }
 
 /// Signs whatever header and payload it is given.
