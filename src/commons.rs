@@ -32,6 +32,11 @@ impl<K: Ord, V> Commons<K, V> {
         self.0.borrow().len()
     }
 
+    /// Whether any that some route uses is like this.
+    pub(crate) fn has(&self, is_like: impl Fn(&V) -> bool) -> bool {
+        self.0.borrow().values().filter_map(Weak::upgrade).any(|thing| is_like(&thing))
+    }
+
     /// All that some route uses.
     pub(crate) fn in_use(&self) -> Vec<Rc<V>> {
         self.0.borrow().values().filter_map(Weak::upgrade).collect()

@@ -3,7 +3,7 @@
 //! The crate is a pure core and one thin adapter. Arrows point one way:
 //!
 //! ```text
-//! filter → exchange → identity, ownership, policy, quota, tags, telemetry, denial → catalog, keyring → config, jose, entity, path, record, http, json, bytes, host
+//! filter → exchange → identity, ownership, policy, quota, tags, telemetry, denial → catalog, keyring → shared_record, config, jose, entity, path, record, http, json, bytes, host
 //! ```
 //!
 //! Only [`filter`] knows `proxy_wasm`; without the `host` feature the crate builds without it. Nothing in the core reads
@@ -21,7 +21,6 @@ pub mod entity;
 pub mod exchange;
 #[cfg(feature = "host")]
 mod filter;
-mod held;
 pub mod host;
 pub mod http;
 pub mod identity;
@@ -34,6 +33,8 @@ pub mod path;
 pub mod policy;
 pub mod quota;
 pub mod record;
+mod seats;
+mod shared_record;
 pub mod tags;
 pub mod telemetry;
 pub mod worker;

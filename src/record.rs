@@ -8,46 +8,15 @@
 //! ```
 
 use crate::bytes::is_same;
-use crate::host::{Expect, SharedData, StoreFailed};
 use siphasher::sip::SipHasher13;
 
 /// Marks a sealed value; its last byte is the version of the envelope.
 const MAGIC: &[u8] = b"BK\x02";
 const CHECKSUM: usize = 8;
+/// What a sealed value ends with. Values with the same one are the same.
+pub(crate) type Checksum = [u8; CHECKSUM];
 /// Attempts to read a value whole.
 pub(crate) const READS: usize = 3;
-
-/// What is stored under a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// Nothing.
-    Absent,
-    /// A payload sealed under this key.
-    Payload(Vec<u8>, Expect),
-    /// A value of another key that has the same CRC32.
-    OtherKey,
-    /// Something that stays damaged: of another format, or being written all the time. Whoever writes while it is being
-    /// written loses by its version, so that beginning anew undoes nobody's write.
-    Damaged(Expect),
-}
-
-/// Reads a value, again where it came out torn.
-///
-/// # Errors
-/// [`StoreFailed`] when the host fails.
-pub fn read(store: &dyn SharedData, key: &str) -> Result<Found, StoreFailed> {
-    let mut found = Found::Absent;
-    for _ in 0..READS {
-        let Some(stored) = store.get(key)? else { return Ok(Found::Absent) };
-        let expect = Expect::Version(stored.version);
-        match open(key, &stored.bytes) {
-            Opened::Payload(payload) => return Ok(Found::Payload(payload.to_vec(), expect)),
-            Opened::OtherKey { .. } => return Ok(Found::OtherKey),
-            Opened::Torn | Opened::Foreign => found = Found::Damaged(expect),
-        }
-    }
-    Ok(found)
-}
 
 /// What a stored value turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,8 +66,13 @@ pub fn open<'a>(key: &str, bytes: &'a [u8]) -> Opened<'a> {
     }
 }
 
+/// The checksum that a sealed value ends with.
+pub(crate) fn checksum_of(sealed: &[u8]) -> Checksum {
+    sealed.last_chunk().copied().unwrap_or_default()
+}
+
 /// Tells a mixture of two writes from a write. Whoever could forge it could write to shared data.
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
+fn checksum(bytes: &[u8]) -> Checksum {
     SipHasher13::new().hash(bytes).to_be_bytes()
 }
 
@@ -116,7 +90,6 @@ fn whole(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::MemoryStore;
     use proptest::prelude::*;
 
     #[test]
@@ -135,14 +108,6 @@ mod tests {
             assert_eq!(open("k", bytes), Opened::Foreign, "{bytes:?}");
         }
         assert_eq!(open("k", b"BK\x02"), Opened::Torn);
-    }
-
-    #[test]
-    fn a_value_that_stays_damaged_is_told_with_its_version() {
-        let store = MemoryStore::default();
-        assert_eq!(read(&store, "key"), Ok(Found::Absent));
-        store.set("key", b"x", Expect::Absent).unwrap();
-        assert_eq!(read(&store, "key"), Ok(Found::Damaged(Expect::Version(1))));
     }
 
     proptest! {

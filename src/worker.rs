@@ -2,14 +2,17 @@
 //!
 //! Everything here is a cache: Kong may drop a worker's memory when it reloads.
 
+use crate::catalog::Index;
 use crate::catalog::live::Catalogs;
 use crate::commons::Commons;
 use crate::config::{Issuer, IssuerId};
 use crate::identity::{Budgets, Principal, TokenCache};
 use crate::jose::KeyId;
 use crate::keyring::Keyring;
+use crate::ownership::{GroupNames, map_groups, map_names};
 use crate::quota::KeySecrets;
 use crate::quota::engine::Engines;
+use crate::seats::Seats;
 use crate::telemetry::Telemetry;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,6 +26,26 @@ pub struct Known {
     pub key: KeyId,
     /// By what its groups were found.
     pub groups_by: GroupsBy,
+    /// What its issuer said of its groups when it was asked. Not kept where the catalog makes nothing of it.
+    pub told: Option<GroupNames>,
+}
+
+impl Known {
+    /// The same caller by another version of the catalog, from what its token and its issuer said.
+    pub fn by_catalog(&self, issuer: &Issuer, catalog: Option<&Index>) -> Self {
+        let groups = match &self.told {
+            Some(names) => map_names(&issuer.groups, names, catalog),
+            None => map_groups(&issuer.groups, &self.principal.claims, &issuer.claims.groups, catalog),
+        };
+        let principal = Principal { groups, ..self.principal.clone() };
+        Self { principal, key: self.key, groups_by: GroupsBy::of(issuer, catalog), told: self.told.clone() }
+    }
+
+    /// The bytes of what its issuer said: what it takes to remember it besides the token.
+    pub fn told_bytes(&self) -> usize {
+        let names = self.told.as_ref().and_then(|told| told.as_ref().ok());
+        names.map_or(0, |names| names.iter().map(|name| name.len() + size_of::<Box<str>>()).sum())
+    }
 }
 
 /// By what a caller's groups were found.
@@ -30,9 +53,20 @@ pub struct Known {
 pub enum GroupsBy {
     /// By the token, or what its issuer said of it.
     Token,
-    /// By this version of the catalog's groups too, or without it where it was not to be had. Under another version the token
-    /// is verified anew.
+    /// By this version of the catalog's groups too, or without it where it was not to be had. Under another version they are looked
+    /// up anew.
     Catalog(Option<u128>),
+}
+
+impl GroupsBy {
+    /// By what the groups of an issuer's tokens are found now.
+    pub fn of(issuer: &Issuer, catalog: Option<&Index>) -> Self {
+        if issuer.groups.needs_catalog() {
+            Self::Catalog(catalog.map(|catalog| catalog.groups.version()))
+        } else {
+            Self::Token
+        }
+    }
 }
 
 /// State shared by the routes of a worker.
@@ -53,6 +87,8 @@ pub struct Worker {
     /// The engines that quotas are counted in for a cluster.
     pub engines: Engines,
     issuers: Commons<IssuerId, Issuer>,
+    /// By issuer, for as long as somebody asks.
+    asking: RefCell<Vec<(String, Rc<Seats>)>>,
     /// The last day on which this worker warned of an issuer's keys.
     warned: RefCell<BTreeMap<IssuerId, u64>>,
 }
@@ -66,6 +102,18 @@ impl Worker {
     /// The issuers that some route uses.
     pub fn issuers_in_use(&self) -> Vec<Rc<Issuer>> {
         self.issuers.in_use()
+    }
+
+    /// The requests that wait for an issuer's userinfo.
+    pub(crate) fn asking(&self, issuer: &Issuer) -> Rc<Seats> {
+        let mut asking = self.asking.borrow_mut();
+        asking.retain(|(_, seats)| Rc::strong_count(seats) > 1);
+        if let Some((_, seats)) = asking.iter().find(|(name, _)| *name == issuer.issuer) {
+            return seats.clone();
+        }
+        let seats = Rc::<Seats>::default();
+        asking.push((issuer.issuer.clone(), seats.clone()));
+        seats
     }
 
     /// Whether this worker has not yet warned of an issuer on a day.

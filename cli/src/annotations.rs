@@ -3,7 +3,9 @@
 use crate::catalog::Item;
 use crate::finding::Finding;
 use crate::kong::{host_fault, name_fault, path_fault};
-use backstage_kong::catalog::{ACCESS, AGENTS, KONG_SERVICE, QUOTA_TIER, SERVICE, Terms, WRITE_ACCESS};
+use backstage_kong::catalog::{
+    ACCESS, AGENTS, APPROVED_CONSUMERS, KONG_SERVICE, QUOTA_TIER, SERVICE, Terms, WRITE_ACCESS, approved_consumers,
+};
 use http::Uri;
 
 /// What all of them begin with.
@@ -20,7 +22,8 @@ pub const STRIP_PATH: &str = "backstage-kong/strip-path";
 /// Those that opt an entity in: it wants to be served by Kong.
 pub const OPT_IN: [&str; 5] = [SERVICE, UPSTREAM, PATHS, HOSTS, STRIP_PATH];
 /// All that begin with [`PREFIX`].
-pub const KNOWN: [&str; 9] = [SERVICE, UPSTREAM, PATHS, HOSTS, STRIP_PATH, ACCESS, WRITE_ACCESS, AGENTS, QUOTA_TIER];
+pub const KNOWN: [&str; 10] =
+    [SERVICE, UPSTREAM, PATHS, HOSTS, STRIP_PATH, ACCESS, WRITE_ACCESS, APPROVED_CONSUMERS, AGENTS, QUOTA_TIER];
 
 /// How Kong is to serve an entity, as far as its annotations say.
 #[derive(Debug, Default)]
@@ -109,6 +112,11 @@ pub fn findings(item: &Item) -> Vec<Finding> {
     if let Err(error) = Terms::parse(|name| item.annotation(name)) {
         let place = item.place_of_annotation(error.annotation);
         findings.push(Finding::error(place, format!("{}: {}; nobody may call it", error.annotation, error.problem)));
+    }
+    if let Some(Err(error)) = item.annotation(APPROVED_CONSUMERS).map(approved_consumers) {
+        let place = item.place_of_annotation(APPROVED_CONSUMERS);
+        let message = format!("{APPROVED_CONSUMERS}: {}; it approves no consumer", error.problem);
+        findings.push(Finding::error(place, message));
     }
     for entry in item.annotation_entries().iter().filter(|entry| is_ours(&entry.key)) {
         let place = item.line(entry.line);

@@ -42,7 +42,7 @@ fn the_exit_code_and_the_reason_are_the_decision() {
         (&agent, "DELETE /payments/1", 1, json!(403), "agent_read_only"),
         (&[], "GET /payments/1", 1, json!(401), "credentials_required"),
         (&["--token", "a.b"], "GET /payments/1", 1, json!(401), "token_malformed"),
-        (&["-H", "authorization: Basic eA"], "GET /payments/1", 1, json!(400), "credential_malformed"),
+        (&["-H", "authorization: Basic eA"], "GET /payments/1", 1, json!(401), "credentials_required"),
     ];
     for (who, request, code, status, reason) in cases {
         let (found, explanation) = explained(&[&CONFIG, who, &["-r", request]].concat());
@@ -118,6 +118,10 @@ fn a_catalog_from_files_says_who_owns_what() {
         (&found["verdict"]["reason"], &found["verdict"]["granted_by"]),
         (&json!("consumer"), &json!("group:default/checkout"))
     );
+    assert_eq!(found["callee"]["consumers_by"], "declared");
+    let written = explained(&[&config[..4], &["-r", "POST /payments/1"], &CONSUMER[..], &catalog].concat());
+    assert_eq!((written.0, &written.1["verdict"]["reason"]), (1, &json!("not_allowed")));
+    assert_eq!(written.1["policy"]["rules"][0]["allow"][0]["stands_for"], "owner", "{}", written.1["policy"]);
     let (code, found) = explained(&[&config[..], &CONSUMER].concat());
     assert_eq!((code, &found["verdict"]["reason"]), (1, &json!("catalog_unavailable")));
 }

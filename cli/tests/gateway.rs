@@ -42,8 +42,10 @@ const TABLE: &str = r#"
 - group: orders, by what is usual
   scenarios:
   - {name: the owner writes, request: {method: POST, path: /orders, token: checkout-dev}, expect: {}}
-  - {name: a consumer writes too, request: {method: POST, path: /orders, token: payments-dev}, expect: {}}
-  - {name: an agent does what its user may, request: {method: POST, path: /orders, token: release-bot}, expect: {}}
+  - {name: a consumer reads, request: {path: /orders/1, token: payments-dev}, expect: {}}
+  - {name: a consumer does not write, request: {method: POST, path: /orders, token: payments-dev}, expect: {status: 403, reason: not_allowed}}
+  - {name: an agent reads what its user may, request: {path: /orders/1, token: release-bot}, expect: {}}
+  - {name: an agent does not write what its user may not, request: {method: POST, path: /orders, token: release-bot}, expect: {status: 403, reason: not_allowed}}
   - {name: a stranger does not read, request: {path: /orders/1, token: search-dev}, expect: {status: 403}}
 
 - group: products, which anyone may read
@@ -53,6 +55,7 @@ const TABLE: &str = r#"
   - {name: nobody writes without a token, request: {method: POST, path: /products}, expect: {status: 401}}
   - {name: the owner writes, request: {method: POST, path: /products, token: search-dev}, expect: {}}
   - {name: a user who is named writes, request: {method: PUT, path: /products/1, token: payments-dev}, expect: {}}
+  - {name: an agent writes what its user may, request: {method: PUT, path: /products/1, token: release-bot}, expect: {}}
   - {name: a consumer is not named and does not write, request: {method: POST, path: /products, token: checkout-dev}, expect: {status: 403}}
 
 - group: quotas

@@ -20,6 +20,8 @@ pub struct Catalog {
     #[serde(default)]
     pub on_stale: OnStale,
     #[serde(default)]
+    pub consumers: Consumers,
+    #[serde(default)]
     pub system_consumers: bool,
     #[serde(default)]
     pub parent_groups: bool,
@@ -34,6 +36,15 @@ pub enum OnStale {
     Deny,
     Allow,
     Static,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Consumers {
+    #[default]
+    Declared,
+    Approved,
+    None,
 }
 
 fn minute() -> u64 {

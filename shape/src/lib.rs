@@ -12,7 +12,7 @@ mod issuer;
 mod values;
 mod verification;
 
-pub use catalog::{Catalog, OnStale};
+pub use catalog::{Catalog, Consumers, OnStale};
 pub use engine::{Engine, EngineFault, Synchronise};
 pub use issuer::{AgedSecret, AudienceMatch, Claims, Fetch, Groups, Issuer, Split, SubjectKind, Transform};
 pub use values::{List, Secret};

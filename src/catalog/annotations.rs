@@ -2,6 +2,7 @@
 
 use super::Entity;
 use crate::config::{AgentAccess, Allow, Problem};
+use crate::entity::EntityRef;
 use std::fmt;
 
 /// The Kong service that an entity is behind.
@@ -10,8 +11,11 @@ pub const SERVICE: &str = "backstage-kong/service";
 pub const KONG_SERVICE: &str = "kong-manager/service-name";
 /// Who may call: words of a rule's `allow`, with commas between them.
 pub const ACCESS: &str = "backstage-kong/access";
-/// Who may call with other methods than GET, HEAD and OPTIONS; as [`ACCESS`] where it is not there.
+/// Who may call with other methods than GET, HEAD and OPTIONS; as [`ACCESS`] where only that is there.
 pub const WRITE_ACCESS: &str = "backstage-kong/write-access";
+/// The consumers that the owner of an API agrees to: groups and users, written in full, with commas between them. They count
+/// with [`Consumers::Approved`](crate::config::Consumers::Approved).
+pub const APPROVED_CONSUMERS: &str = "backstage-kong/approved-consumers";
 /// What agents may do, at most: `deny`, `read_only` or `allow`.
 pub const AGENTS: &str = "backstage-kong/agents";
 /// The tier of quotas: of an API for all its callers, of a group for what it calls.
@@ -25,9 +29,9 @@ const MAX_TIER: usize = 32;
 /// The terms on which an entity may be called, by its annotations.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Terms {
-    /// Who may call; without it, the owner and the consumers.
+    /// Who may call, with any method; without it, the owner, and for reading the consumers too.
     pub access: Option<Vec<Allow>>,
-    /// Who may call with a method that is not safe; without it, who may call at all.
+    /// Who may call with a method that is not safe; it goes before `access`.
     pub write_access: Option<Vec<Allow>>,
     /// What agents may do; it only ever narrows what the route allows.
     pub agents: Option<AgentAccess>,
@@ -81,18 +85,35 @@ impl Terms {
         Self { access, write_access: None, agents, quota_tier: None }
     }
 
-    /// Who may call with a method.
+    /// Who may call with a method. Anybody can say of a component that it consumes an API, so that alone lets nobody write.
     pub fn allow(&self, method: &str) -> &[Allow] {
-        const USUAL: &[Allow] = &[Allow::Owner, Allow::Consumer];
+        const READ: &[Allow] = &[Allow::Owner, Allow::Consumer];
+        const WRITE: &[Allow] = &[Allow::Owner];
         let is_safe = matches!(method, "GET" | "HEAD" | "OPTIONS");
-        let own = if is_safe { None } else { self.write_access.as_deref() };
-        own.or(self.access.as_deref()).unwrap_or(USUAL)
+        let (own, usual) = if is_safe { (None, READ) } else { (self.write_access.as_deref(), WRITE) };
+        own.or(self.access.as_deref()).unwrap_or(usual)
     }
 }
 
 fn allows(annotation: &'static str, text: &str) -> Result<Vec<Allow>, AnnotationError> {
     let words = text.split(',').map(str::trim);
     words.map(|word| Allow::parse(word).map_err(|problem| AnnotationError { annotation, problem })).collect()
+}
+
+/// The groups and users that [`APPROVED_CONSUMERS`] lists. What a namespace is left out of could mean the API's own or the
+/// default one, so it is refused.
+///
+/// # Errors
+/// The first of them that is none.
+pub fn approved_consumers(text: &str) -> Result<Vec<EntityRef>, AnnotationError> {
+    let not_allowed = |found| {
+        not_allowed(APPROVED_CONSUMERS, found, "groups and users in full, such as group:default/checkout, with commas")
+    };
+    let listed = text.split(',').map(str::trim).map(|found| {
+        let entity = EntityRef::parse_full(found).ok();
+        entity.filter(|entity| matches!(entity.kind(), "group" | "user")).ok_or_else(|| not_allowed(found))
+    });
+    listed.collect()
 }
 
 fn agents(text: &str) -> Result<AgentAccess, AnnotationError> {

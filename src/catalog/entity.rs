@@ -36,6 +36,8 @@ pub enum RelationKind {
     OwnedBy,
     /// `consumesApi`.
     ConsumesApi,
+    /// `providesApi`.
+    ProvidesApi,
     /// `partOf` a system, among others.
     PartOf,
     /// `childOf` a group.
@@ -43,13 +45,14 @@ pub enum RelationKind {
 }
 
 impl RelationKind {
-    const ALL: [Self; 4] = [Self::OwnedBy, Self::ConsumesApi, Self::PartOf, Self::ChildOf];
+    const ALL: [Self; 5] = [Self::OwnedBy, Self::ConsumesApi, Self::ProvidesApi, Self::PartOf, Self::ChildOf];
 
     /// What the catalog calls it.
     pub fn name(self) -> &'static str {
         match self {
             Self::OwnedBy => "ownedBy",
             Self::ConsumesApi => "consumesApi",
+            Self::ProvidesApi => "providesApi",
             Self::PartOf => "partOf",
             Self::ChildOf => "childOf",
         }

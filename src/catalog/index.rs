@@ -12,8 +12,8 @@ const MAX_ANCESTORS: usize = 1000;
 /// The catalog, ready for look-ups: two sorted texts of lines, `key TAB value TAB value …`, that are searched as they stand.
 ///
 /// - `entities`: an entity's reference, then its owners, its consumers (both with spaces between them), lifecycle, and what
-///   its annotations say of access, write access, agents and quota tier. `$` and a Kong service's name, then its entities: more
-///   than one where the catalog does not say which.
+///   its annotations say of access, write access, agents and quota tier. `$` and a Kong service's name, then the entity that
+///   holds it, or several where nobody knows which of them does, and those whose claims to it are of no effect.
 /// - `groups`: a group's reference, then its parents and its quota tier. `@`, an annotation, `=` and its value, then the
 ///   groups that have it: more than one where that is a mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub enum Service {
     Entity(EntityRef),
     /// None says so.
     Unknown,
-    /// Several say so, and none of them before the others.
+    /// Several say so, and none of them is known to have done so before the others.
     Ambiguous,
 }
 
@@ -117,11 +117,20 @@ impl Index {
 
     /// The entity behind a Kong service.
     pub fn service(&self, name: &str) -> Service {
-        match refs(self.entities.find(&format!("${name}"))).as_slice() {
+        match refs(self.claims(name).next()).as_slice() {
             [] => Service::Unknown,
             [entity] => Service::Entity(entity.clone()),
             _ => Service::Ambiguous,
         }
+    }
+
+    /// The entities that claim a Kong service, whether or not that is of any effect.
+    pub fn claimants(&self, name: &str) -> Vec<EntityRef> {
+        self.claims(name).flat_map(|column| refs(Some(column))).collect()
+    }
+
+    fn claims(&self, service: &str) -> impl Iterator<Item = &str> {
+        self.entities.find(&format!("${service}")).unwrap_or_default().split('\t')
     }
 
     /// The group whose annotation has a value, if exactly one has.

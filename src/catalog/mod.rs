@@ -6,15 +6,18 @@
 
 mod annotations;
 mod build;
+mod claims;
 mod entity;
 mod index;
 pub mod live;
 mod tag;
 
 pub use annotations::{
-    ACCESS, AGENTS, AnnotationError, GROUP_IDS, KONG_SERVICE, QUOTA_TIER, SERVICE, Terms, WRITE_ACCESS,
+    ACCESS, AGENTS, APPROVED_CONSUMERS, AnnotationError, GROUP_IDS, KONG_SERVICE, QUOTA_TIER, SERVICE, Terms,
+    WRITE_ACCESS, approved_consumers,
 };
 pub use build::{Builder, Built, Fault};
+pub use claims::{Claimant, Claims, settle};
 pub use entity::{Entity, Relation, RelationKind};
 pub use index::{Entry, Index, Section, Service};
 pub use tag::{TAG_PREFIX, entity_of_tag, tag_of_entity};

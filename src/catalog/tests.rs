@@ -1,6 +1,10 @@
+//! What the index says of entities and groups.
+
+mod trust;
+
 use super::entity::Raw;
 use super::*;
-use crate::config::{AgentAccess, Allow};
+use crate::config::{AgentAccess, Allow, Consumers};
 use crate::entity::EntityRef;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -27,9 +31,13 @@ fn made(kind: &str, name: &str, annotations: Value, relations: &[(&str, &str)]) 
 }
 
 fn built(system_consumers: bool, entities: &[Entity]) -> Built {
-    let mut builder = Builder::new(system_consumers, &["acme.example/role".to_owned()]);
+    built_by(Consumers::Declared, system_consumers, entities, None)
+}
+
+fn built_by(consumers: Consumers, system_consumers: bool, entities: &[Entity], before: Option<&Index>) -> Built {
+    let mut builder = Builder::new(consumers, system_consumers, &["acme.example/role".to_owned()]);
     entities.iter().for_each(|entity| builder.add(entity));
-    builder.finish()
+    builder.finish(before)
 }
 
 fn shop() -> Vec<Entity> {
@@ -94,26 +102,6 @@ fn owners_are_groups_and_users_each_once() {
     );
     let entry = built(false, &[odd]).index.entity(&reference("api:default/odd")).unwrap();
     assert_eq!(entry.owners, refs(&["group:default/b", "group:default/a"]));
-}
-
-#[test]
-fn a_service_is_found_by_annotation_and_the_api_goes_before_its_component() {
-    let kong = |name: &str| json!({KONG_SERVICE: name});
-    let entities = [
-        made("Component", "payments", kong("payments"), &[]),
-        made("API", "payments", kong("payments"), &[]),
-        made("API", "v1", kong("shared"), &[]),
-        made("API", "v2", kong("shared"), &[]),
-        made("Component", "own", json!({SERVICE: "mixed"}), &[]),
-        made("API", "other", kong("mixed"), &[]),
-    ];
-    let Built { index, faults, .. } = built(false, &entities);
-    let found = |name| index.service(name);
-    assert_eq!(found("payments"), Service::Entity(reference("api:default/payments")));
-    assert_eq!(found("mixed"), Service::Entity(reference("component:default/own")));
-    assert_eq!(found("shared"), Service::Ambiguous);
-    assert_eq!(found("nobody"), Service::Unknown);
-    assert_eq!(faults, [Fault::Service("shared".into(), refs(&["api:default/v1", "api:default/v2"]))]);
 }
 
 #[test]
@@ -182,7 +170,6 @@ fn annotations_set_the_terms_and_wrong_ones_close_the_entity() {
         terms(json!({ACCESS: "authenticated", WRITE_ACCESS: "owner", AGENTS: "read_only", QUOTA_TIER: "gold"}));
     assert_eq!((own.allow("GET"), own.allow("POST")), (&[Allow::Authenticated][..], &[Allow::Owner][..]));
     assert_eq!((own.agents, own.quota_tier.as_deref()), (Some(AgentAccess::ReadOnly), Some("gold")));
-    assert_eq!(Terms::default().allow("DELETE"), [Allow::Owner, Allow::Consumer]);
     for wrong in [
         json!({ACCESS: "everyone"}),
         json!({ACCESS: "owner,"}),

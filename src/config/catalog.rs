@@ -17,6 +17,8 @@ pub struct CatalogSource {
     pub timeout: Duration,
     /// Entities a page.
     pub page_size: u64,
+    /// Whose word makes a consumer.
+    pub consumers: Consumers,
     /// Whether the owner of a consumer's system counts as a consumer too.
     pub system_consumers: bool,
     /// Whether a group's parents count as the caller's groups too.
@@ -41,6 +43,34 @@ pub struct Catalog {
     pub max_stale: Duration,
     /// What happens when it is older, or was never read.
     pub on_stale: OnStale,
+}
+
+/// Whose word makes somebody a consumer of an API. The gateway has no consumers of its own; what it grants some day would be a
+/// word more here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Consumers {
+    /// The consumer's own: whoever owns something that has the relation `consumesApi`.
+    Declared,
+    /// The consumer's, and that of the API, which lists it in `backstage-kong/approved-consumers`.
+    Approved,
+    /// Nobody's: there are no consumers.
+    None,
+}
+
+impl Consumers {
+    /// The word for it in configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Declared => "declared",
+            Self::Approved => "approved",
+            Self::None => "none",
+        }
+    }
+
+    /// What a word in configuration means.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Declared, Self::Approved, Self::None].into_iter().find(|consumers| consumers.name() == name)
+    }
 }
 
 /// What happens to a request that needs the catalog when that is too old or was never read.

@@ -12,7 +12,7 @@ mod policy;
 mod quota;
 mod verification;
 
-pub use catalog::{Catalog, CatalogSource, OnStale};
+pub use catalog::{Catalog, CatalogSource, Consumers, OnStale};
 pub use engine::{Breaker, Engine, EngineFault, Synchronise};
 pub use error::{ConfigError, Problem};
 pub use issuer::{
@@ -49,6 +49,8 @@ pub struct Config {
     pub policy: Policy,
     /// How much of it; without it nothing is charged.
     pub quotas: Option<Quotas>,
+    /// Whether what a request may do, or costs, depends on its method.
+    pub depends_on_method: bool,
     /// What the upstream is told.
     pub tags: Tags,
     /// What the audit trail records.
@@ -61,19 +63,6 @@ pub struct Config {
     pub realm: Option<String>,
     /// URL of the protected resource's metadata (RFC 9728 §5.1).
     pub resource_metadata: Option<String>,
-}
-
-impl Config {
-    /// Whether what a request may do, or costs, depends on its method.
-    pub fn depends_on_method(&self) -> bool {
-        let Policy { agents, rules, .. } = &self.policy;
-        let by_rule = |rule: &Rule| !rule.methods.is_empty() || rule.allow.contains(&Allow::Catalog);
-        let has_cost = |quotas: &Quotas| quotas.policies.iter().any(|policy| !policy.cost.is_empty());
-        *agents == AgentAccess::ReadOnly
-            || self.catalog.is_some()
-            || rules.iter().any(by_rule)
-            || self.quotas.as_ref().is_some_and(has_cost)
-    }
 }
 
 /// Where a request carries its token (RFC 6750 §2; the query string is never read).

@@ -88,6 +88,14 @@ pub struct Policy {
     pub rules: Vec<Rule>,
 }
 
+impl Policy {
+    /// Whether what a request may do depends on its method.
+    pub fn depends_on_method(&self) -> bool {
+        let by_rule = |rule: &Rule| !rule.methods.is_empty() || rule.allow.contains(&Allow::Catalog);
+        self.agents == AgentAccess::ReadOnly || self.rules.iter().any(by_rule)
+    }
+}
+
 /// One rule.
 #[derive(Debug)]
 pub struct Rule {

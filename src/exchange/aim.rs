@@ -4,7 +4,7 @@ use super::identify::identify;
 use super::report::Report;
 use super::request::Request;
 use super::upkeep::pass_answered;
-use super::{Effect, RequestContext, Route, State, Step, deny};
+use super::{Context, Effect, RequestContext, Route, State, Step, deny};
 use crate::catalog::Index;
 use crate::catalog::live::{Availability, LiveCatalog, Pass};
 use crate::config::{Catalog, Config, OnStale};
@@ -150,6 +150,11 @@ impl AwaitingCatalog {
     fn ask(self) -> Step {
         let call = self.pass.call();
         (State::AwaitingCatalog(Box::new(self)), Effect::Dispatch(call))
+    }
+
+    /// The client is gone.
+    pub(super) fn abandoned(self, cx: &Context<'_>) {
+        self.pass.leave(cx.store, cx.now);
     }
 
     pub(super) fn answered(self, cx: &RequestContext<'_>, reply: Option<&Reply>) -> Step {

@@ -141,27 +141,34 @@ impl Background {
         self.waiting.borrow_mut().extend(errand.map(Task::Next));
     }
 
-    /// Queues what is due, unless it is in the queue already.
+    /// Queues what is due, unless it is in the queue already. What a request began and left is looked at each time, so that clients
+    /// that come and go do not keep it from being done.
     fn survey(&self, route: &Route, cx: &Context<'_>) {
         for engine in cx.worker.engines.all().into_iter().filter(|engine| engine.is_due(cx.now)) {
             self.queue(Task::Counts(engine));
         }
         let surveyed = self.surveyed.get();
         // Ticks are not to the millisecond: nine tenths of the time count as all of it.
-        if surveyed <= cx.now && cx.now.since(surveyed) < SURVEY * 9 / 10 {
+        let is_survey = surveyed > cx.now || cx.now.since(surveyed) >= SURVEY * 9 / 10;
+        if is_survey {
+            self.surveyed.set(cx.now);
+            rotation::check(&route.config.zones.keys, cx);
+        } else if !cx.worker.keyring.has_left() && !cx.worker.catalogs.has_left() {
             return;
         }
-        self.surveyed.set(cx.now);
-        rotation::check(&route.config.zones.keys, cx);
         for set in cx.worker.keyring.in_use() {
-            cx.worker.telemetry.key_set_age(cx.metrics, set.issuer(), set.age(cx.now));
-            if set.is_refresh_due(cx.store, cx.now, SURVEY) {
+            if is_survey {
+                cx.worker.telemetry.key_set_age(cx.metrics, set.issuer(), set.age(cx.now));
+            }
+            if (is_survey || set.is_left()) && set.is_refresh_due(cx.store, cx.now, SURVEY) {
                 self.queue(Task::Keys(set));
             }
         }
         for catalog in cx.worker.catalogs.in_use() {
-            tell_catalog(&catalog, cx);
-            if catalog.is_refresh_due(cx.store, cx.now, SURVEY) {
+            if is_survey {
+                tell_catalog(&catalog, cx);
+            }
+            if (is_survey || catalog.is_left()) && catalog.is_refresh_due(cx.store, cx.now, SURVEY) {
                 self.queue(Task::Catalog(catalog));
             }
         }

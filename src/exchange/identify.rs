@@ -8,7 +8,7 @@ use crate::config::{Issuer, KeySource};
 use crate::denial::Denial;
 use crate::host::UnixMillis;
 use crate::http::Reply;
-use crate::identity::{Groups, GroupsUnknown, Keys, TokenError, Unverified, Verified, find_credential};
+use crate::identity::{Entry, Groups, GroupsUnknown, Keys, TokenError, Unverified, Verified, find_credential};
 use crate::jose::{Cost, KeySet};
 use crate::keyring::{Fetch, RemoteKeySet, Want};
 use crate::ownership;
@@ -79,6 +79,11 @@ impl AwaitingKeys {
         early_context(&self.route, self.request.callee.as_deref())
     }
 
+    /// The client is gone.
+    pub(super) fn abandoned(self, cx: &Context<'_>) {
+        self.fetch.leave(cx.store, cx.now);
+    }
+
     pub(super) fn answered(self, cx: &RequestContext<'_>, reply: Option<&Reply>) -> Step {
         let Self { route, request, token, unverified, fetch } = self;
         let set = fetch.set().clone();
@@ -99,29 +104,29 @@ impl AwaitingKeys {
     }
 }
 
-/// The caller of a token that was verified before, whose key still counts, and whose groups are as the catalog has them now.
+/// The caller of a token that was verified before and whose key still counts, with its groups as the catalog has them now.
 fn recall(route: &Route, request: &Request, token: &[u8], cx: &Context<'_>) -> Option<Rc<Known>> {
     let found = cx.worker.tokens.borrow_mut().get(token, &route.issuer_ids, cx.now);
-    let known = found.and_then(|(issuer, known)| match route.key_set(issuer) {
-        None => Some(known),
-        Some(set) => set.current(cx.store, cx.now).filter(|keys| keys.has(known.key)).map(|_| known),
-    });
-    let known = known.filter(|known| match known.groups_by {
-        GroupsBy::Token => true,
-        GroupsBy::Catalog(version) => version == groups_version(request),
+    let known = found.and_then(|(id, known)| {
+        let (issuer, set) = route.issuer(id)?;
+        let has_key = |set: &Rc<RemoteKeySet>| set.current(cx.store, cx.now).is_some_and(|keys| keys.has(known.key));
+        set.is_none_or(has_key).then_some((issuer, known))
     });
     cx.worker.telemetry.token_cache(cx.metrics, known.is_some());
-    known
-}
-
-fn groups_version(request: &Request) -> Option<u128> {
-    request.catalog.as_ref().map(|catalog| catalog.groups.version())
+    let (issuer, known) = known?;
+    let catalog = request.catalog.as_deref();
+    if known.groups_by == GroupsBy::of(issuer, catalog) {
+        return Some(known);
+    }
+    let known = Rc::new(known.by_catalog(issuer, catalog));
+    cx.worker.tokens.borrow_mut().replace(token, issuer.id, known.clone());
+    Some(known)
 }
 
 fn seek(route: &Route, unverified: &Unverified, cx: &RequestContext<'_>) -> Sought {
     let issuer = unverified.issuer();
     let verify = |keys: Keys<'_>| verification::verify(route, unverified, keys, cx);
-    match (&issuer.keys, route.key_set(issuer.id)) {
+    match (&issuer.keys, route.issuer(issuer.id).and_then(|(_, set)| set)) {
         (KeySource::Inline(keys), _) => verify(Keys::Set(keys)).into(),
         (KeySource::Secrets(secrets), _) => verify(Keys::Secrets(secrets)).into(),
         (KeySource::Remote(_), Some(set)) => seek_remote(set, &|keys| verify(Keys::Set(keys)), !route.is_shadow(), cx),
@@ -184,14 +189,13 @@ fn welcome(route: &Rc<Route>, request: Request, token: String, verified: Verifie
             return deny(Report::new(route, request), denial, cx);
         }
     };
-    let needs_catalog = issuer.groups.needs_catalog();
-    let groups_by = if needs_catalog { GroupsBy::Catalog(groups_version(&request)) } else { GroupsBy::Token };
-    let known = Known { principal, key, groups_by };
+    let groups_by = GroupsBy::of(&issuer, request.catalog.as_deref());
+    let known = Known { principal, key, groups_by, told: None };
     let newcomer = Newcomer { route: route.clone(), request, token, issuer: issuer.clone(), known, expires, spent };
     match AwaitingUserinfo::needed(&issuer, &newcomer.known) {
         // In shadow mode nobody waits. The caller is not remembered without its groups: other routes ask for them.
         Some(_) if route.is_shadow() => newcomer.admit_without_groups(cx),
-        Some(userinfo) => AwaitingUserinfo::ask(userinfo, newcomer),
+        Some(userinfo) => AwaitingUserinfo::ask(userinfo, newcomer, cx),
         None => newcomer.remember(cx),
     }
 }
@@ -216,10 +220,11 @@ impl Newcomer {
     }
 
     pub(super) fn remember(self, cx: &RequestContext<'_>) -> Step {
+        let bytes = self.known.told_bytes();
         let known = Rc::new(self.known);
-        let mut tokens = cx.worker.tokens.borrow_mut();
-        tokens.insert(self.token, self.issuer.id, cx.now, self.expires, known.clone());
-        drop(tokens);
+        let entry =
+            Entry { issuer: self.issuer.id, learned: cx.now, expires: self.expires, bytes, known: known.clone() };
+        cx.worker.tokens.borrow_mut().insert(self.token, entry);
         admit::admit(&self.route, self.request, Some(known), cx)
     }
 }

@@ -237,9 +237,18 @@ impl Exchange {
     /// The answer is out, or the client is gone (`None`).
     pub fn finished(self, cx: &Context<'_>, status: Option<u16>) {
         match self.state {
-            State::AwaitingCatalog(_) | State::AwaitingKeys(_) | State::AwaitingUserinfo(_) => {}
-            State::AwaitingQuota(awaiting) => awaiting.abandoned(cx),
             State::Admitted(Admitted { report, .. }) | State::Denied(report) => report.finished(cx, status),
+            _ => self.gone(cx),
+        }
+    }
+
+    /// The request is gone, and nobody says how it ended. What it did for others is left to them.
+    pub fn gone(self, cx: &Context<'_>) {
+        match self.state {
+            State::AwaitingCatalog(awaiting) => awaiting.abandoned(cx),
+            State::AwaitingKeys(awaiting) => awaiting.abandoned(cx),
+            State::AwaitingQuota(awaiting) => awaiting.abandoned(cx),
+            State::AwaitingUserinfo(_) | State::Admitted(_) | State::Denied(_) => {}
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::Context;
 use crate::config::Issuer;
-use crate::host::{Expect, WriteError};
-use crate::record::{self, Found, seal};
+use crate::host::WriteError;
+use crate::shared_record::place::{self, Found};
 use crate::telemetry::rfc3339;
 
 const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
@@ -38,11 +38,15 @@ fn is_first_today(zone: &str, issuer: &Issuer, cx: &Context<'_>) -> bool {
         return false;
     }
     let (store, key) = (cx.store, format!("{zone}/rotate:{}", issuer.issuer));
-    let expect = match record::read(store, &key) {
-        Ok(Found::Payload(day, _)) if day == today.to_be_bytes() => return false,
-        Ok(Found::Payload(_, expect) | Found::Damaged(expect)) => expect,
-        Ok(Found::Absent) => Expect::Absent,
-        Ok(Found::OtherKey) | Err(_) => return true,
-    };
-    store.set(&key, &seal(&key, &today.to_be_bytes()), expect) != Err(WriteError::Changed)
+    let today = today.to_be_bytes();
+    let mut is_told = false;
+    let found = place::find(store, &key, &mut |day, _| {
+        is_told = day == today;
+        day.len() == today.len()
+    });
+    match found {
+        Ok(Found::Value(_)) if is_told => false,
+        Ok(found) => found.place().write(store, &key, &today) != Err(WriteError::Changed),
+        Err(_) => true,
+    }
 }

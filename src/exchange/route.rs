@@ -70,9 +70,9 @@ impl Route {
         self.needs_ticks
     }
 
-    /// The remote key set of the issuer with this id.
-    pub(super) fn key_set(&self, id: IssuerId) -> Option<&Rc<RemoteKeySet>> {
+    /// The issuer with this id, and its remote key set, if it has one.
+    pub(super) fn issuer(&self, id: IssuerId) -> Option<(&Rc<Issuer>, Option<&Rc<RemoteKeySet>>)> {
         let index = self.issuer_ids.iter().position(|known| *known == id)?;
-        self.key_sets.get(index)?.as_ref()
+        Some((self.config.issuers.get(index)?, self.key_sets.get(index)?.as_ref()))
     }
 }

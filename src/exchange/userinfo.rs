@@ -7,18 +7,27 @@ use crate::config::{Issuer, PrincipalKind, Userinfo};
 use crate::http::{Call, Reply};
 use crate::identity::claims::{Claims, Names};
 use crate::identity::{Groups, GroupsUnknown, TokenError};
-use crate::ownership::map_groups;
+use crate::ownership::{GroupNames, group_names, map_names};
+use crate::seats::Seat;
 use crate::tags::Value;
-use crate::worker::Known;
+use crate::worker::{GroupsBy, Known};
 use std::time::Duration;
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 /// How long a caller is remembered without its groups after the issuer did not tell them.
 const PAUSE: Duration = Duration::from_secs(10);
+/// Requests of one worker that ask an issuer at a time.
+const MAX_ASKING: u32 = 16;
+/// How long a caller is remembered without its groups after too many asked to ask for it.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A request whose caller is known but for its groups.
-pub(super) struct AwaitingUserinfo(Newcomer);
+pub(super) struct AwaitingUserinfo {
+    newcomer: Newcomer,
+    /// Its place among those who ask.
+    seat: Seat,
+}
 
 impl AwaitingUserinfo {
     /// The endpoint to ask: a user's token without the claim that groups come from, of an issuer that has one.
@@ -29,41 +38,62 @@ impl AwaitingUserinfo {
         issuer.userinfo.as_ref().filter(|_| may_have_groups && is_known && is_silent())
     }
 
-    pub(super) fn ask(userinfo: &Userinfo, newcomer: Newcomer) -> Step {
+    pub(super) fn ask(userinfo: &Userinfo, newcomer: Newcomer, cx: &RequestContext<'_>) -> Step {
+        let asking = cx.worker.asking(&newcomer.issuer);
+        if !asking.are_below(MAX_ASKING) {
+            cx.worker.telemetry.userinfo(cx.metrics, &newcomer.issuer.issuer, "busy");
+            return newcomer.without_groups(BUSY_PAUSE, cx);
+        }
         let call = Call {
             authorization: Some(format!("Bearer {}", newcomer.token)),
             ..userinfo.endpoint.get(userinfo.timeout, MAX_ANSWER_BYTES)
         };
-        (State::AwaitingUserinfo(Box::new(Self(newcomer))), Effect::Dispatch(call))
+        (State::AwaitingUserinfo(Box::new(Self { newcomer, seat: asking.take() })), Effect::Dispatch(call))
     }
 
     pub(super) fn context(&self) -> Vec<(&'static str, Value)> {
-        early_context(&self.0.route, self.0.request.callee.as_deref())
+        early_context(&self.newcomer.route, self.newcomer.request.callee.as_deref())
     }
 
     pub(super) fn answered(self, cx: &RequestContext<'_>, reply: Option<&Reply>) -> Step {
-        let Self(mut newcomer) = self;
+        let Self { mut newcomer, seat } = self;
+        drop(seat);
         let told = groups(&newcomer, reply);
         cx.worker.telemetry.userinfo(cx.metrics, &newcomer.issuer.issuer, told.name());
         match told {
-            Told::Groups(groups) => newcomer.known.principal.groups = groups,
+            Told::Names(names) => newcomer.learn(names),
             Told::Refused => {
                 let denial = verification::in_vain(&newcomer.route, TokenError::RefusedByIssuer, newcomer.spent, cx);
                 return deny(Report::new(&newcomer.route, newcomer.request), denial, cx);
             }
             Told::Nothing => {
                 log::warn!("userinfo of issuer {} did not tell the groups of a token", newcomer.issuer.issuer);
-                newcomer.known.principal.groups = Groups::Unknown(GroupsUnknown::Unavailable);
-                newcomer.expires = newcomer.expires.min(cx.now.after(PAUSE));
+                return newcomer.without_groups(PAUSE, cx);
             }
         }
         newcomer.remember(cx)
     }
 }
 
+impl Newcomer {
+    /// Notes what its issuer said of its groups.
+    fn learn(&mut self, names: GroupNames) {
+        let catalog = self.request.catalog.as_deref();
+        self.known.principal.groups = map_names(&self.issuer.groups, &names, catalog);
+        self.known.told = (self.known.groups_by != GroupsBy::Token).then_some(names);
+    }
+
+    /// Goes on without groups, which are asked for again after a pause.
+    fn without_groups(mut self, pause: Duration, cx: &RequestContext<'_>) -> Step {
+        self.learn(Err(GroupsUnknown::Unavailable));
+        self.expires = self.expires.min(cx.now.after(pause));
+        self.remember(cx)
+    }
+}
+
 /// What the issuer said.
 enum Told {
-    Groups(Groups),
+    Names(GroupNames),
     /// It does not take the token, or speaks of another subject.
     Refused,
     /// It did not answer, or not with what was asked.
@@ -73,7 +103,7 @@ enum Told {
 impl Told {
     fn name(&self) -> &'static str {
         match self {
-            Self::Groups(_) => "fetched",
+            Self::Names(_) => "fetched",
             Self::Refused => "refused",
             Self::Nothing => "failed",
         }
@@ -94,8 +124,8 @@ fn groups(newcomer: &Newcomer, reply: Option<&Reply>) -> Told {
     match claims.names(&userinfo.groups) {
         Names::Absent => Told::Nothing,
         Names::Malformed | Names::List(_) => {
-            let catalog = newcomer.request.catalog.as_deref();
-            Told::Groups(map_groups(&newcomer.issuer.groups, &claims, &userinfo.groups, catalog))
+            let names = group_names(&newcomer.issuer.groups, &claims, &userinfo.groups);
+            Told::Names(names.map(|names| names.into_iter().map(Box::from).collect()))
         }
     }
 }

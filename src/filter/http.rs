@@ -149,6 +149,15 @@ impl HttpContext for Http {
     }
 }
 
+impl Drop for Http {
+    /// Not every request is logged before its context goes: what it holds while it waits is given back here too.
+    fn drop(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            with_context(|cx| exchange.gone(cx));
+        }
+    }
+}
+
 impl Context for Http {
     fn on_http_call_response(&mut self, _token: u32, headers: usize, body_size: usize, _trailers: usize) {
         let (Some(exchange), Some(waiting)) = (self.exchange.take(), self.waiting.take()) else { return };

@@ -1,4 +1,4 @@
-//! Shared data that is no proxy's: in memory, and broken.
+//! Shared data that is no proxy's.
 
 use super::{Expect, SharedData, StoreFailed, Stored, WriteError};
 use std::cell::RefCell;
@@ -40,20 +40,5 @@ impl SharedData for MemoryStore {
         let stored = Stored { bytes: value.to_vec(), version: version.unwrap_or(0).wrapping_add(1) };
         entries.insert(key.to_owned(), stored);
         Ok(())
-    }
-}
-
-/// Shared data that fails.
-#[cfg(test)]
-pub(crate) struct BrokenStore;
-
-#[cfg(test)]
-impl SharedData for BrokenStore {
-    fn get(&self, _: &str) -> Result<Option<Stored>, StoreFailed> {
-        Err(StoreFailed)
-    }
-
-    fn set(&self, _: &str, _: &[u8], _: Expect) -> Result<(), WriteError> {
-        Err(WriteError::Failed)
     }
 }

@@ -1,13 +1,15 @@
 //! What the core asks of the proxy that runs it, as traits that a test can stand in for.
 
 mod facts;
+#[cfg(test)]
+mod faulty;
 mod headers;
 mod memory;
 
 pub use facts::{HostFacts, Snapshot};
-pub use headers::{Editing, KONG_LISTS, Lines, RequestHeaders, joined};
 #[cfg(test)]
-pub(crate) use memory::BrokenStore;
+pub(crate) use faulty::{BrokenStore, FaultyStore};
+pub use headers::{Editing, KONG_LISTS, Lines, RequestHeaders, joined};
 pub use memory::MemoryStore;
 
 use std::time::Duration;

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 /// Most tokens remembered by a worker.
 const MAX_TOKENS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
-/// Most bytes of tokens remembered by a worker.
+/// Most bytes of tokens, and of what is remembered with them, that a worker remembers.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// What is known of verified tokens, least recently used first out, bounded in number and in bytes.
@@ -30,11 +30,24 @@ struct Token<T> {
     entries: Vec<Entry<T>>,
 }
 
-struct Entry<T> {
-    issuer: IssuerId,
-    expires: UnixMillis,
-    learned: UnixMillis,
-    known: Rc<T>,
+/// What is known of a token under an issuer's settings.
+pub struct Entry<T> {
+    /// The settings.
+    pub issuer: IssuerId,
+    /// When it was learned.
+    pub learned: UnixMillis,
+    /// Until when it is remembered.
+    pub expires: UnixMillis,
+    /// What it takes to remember it, in bytes, where that is more than goes with the size of a token.
+    pub bytes: usize,
+    /// What is known.
+    pub known: Rc<T>,
+}
+
+impl<T> Token<T> {
+    fn bytes(&self) -> usize {
+        self.text.len() + self.entries.iter().map(|entry| entry.bytes).sum::<usize>()
+    }
 }
 
 impl<T> Default for TokenCache<T> {
@@ -53,22 +66,33 @@ impl<T> TokenCache<T> {
         (entry.learned <= now && now < entry.expires).then(|| (entry.issuer, entry.known.clone()))
     }
 
-    /// Remembers a verified token until `expires`.
-    pub fn insert(&mut self, token: String, issuer: IssuerId, now: UnixMillis, expires: UnixMillis, known: Rc<T>) {
-        let entry = Entry { issuer, expires, learned: now, known };
+    /// Remembers a verified token.
+    pub fn insert(&mut self, token: String, entry: Entry<T>) {
         let hash = self.hasher.hash_one(token.as_bytes());
         if let Some(known) = self.tokens.get_mut(&hash).filter(|known| known.text == token) {
-            known.entries.retain(|entry| entry.issuer != issuer);
+            self.bytes -= known.bytes();
+            known.entries.retain(|known| known.issuer != entry.issuer);
             known.entries.push(entry);
-            return;
-        }
-        self.bytes += token.len();
-        if let Some((_, evicted)) = self.tokens.push(hash, Token { text: token, entries: vec![entry] }) {
-            self.bytes -= evicted.text.len();
+            self.bytes += known.bytes();
+        } else {
+            let token = Token { text: token, entries: vec![entry] };
+            self.bytes += token.bytes();
+            if let Some((_, evicted)) = self.tokens.push(hash, token) {
+                self.bytes -= evicted.bytes();
+            }
         }
         while self.bytes > MAX_BYTES {
             let Some((_, evicted)) = self.tokens.pop_lru() else { break };
-            self.bytes -= evicted.text.len();
+            self.bytes -= evicted.bytes();
+        }
+    }
+
+    /// Puts something else in the place of what is known of a token, for as long as that was to be remembered, and at its size.
+    pub fn replace(&mut self, token: &[u8], issuer: IssuerId, known: Rc<T>) {
+        let hash = self.hasher.hash_one(token);
+        let found = self.tokens.get_mut(&hash).filter(|known| is_same(known.text.as_bytes(), token));
+        if let Some(entry) = found.and_then(|found| found.entries.iter_mut().find(|entry| entry.issuer == issuer)) {
+            entry.known = known;
         }
     }
 
@@ -94,11 +118,15 @@ mod tests {
         UnixMillis(millis)
     }
 
+    fn entry<T>(issuer: IssuerId, (learned, expires): (u64, u64), bytes: usize, known: T) -> Entry<T> {
+        Entry { issuer, learned: at(learned), expires: at(expires), bytes, known: Rc::new(known) }
+    }
+
     #[test]
     fn a_token_is_known_under_its_settings_until_it_ends() {
         let mut cache = TokenCache::default();
-        cache.insert("t".into(), ONE, at(5), at(10), Rc::new('a'));
-        cache.insert("t".into(), TWO, at(5), at(20), Rc::new('b'));
+        cache.insert("t".into(), entry(ONE, (5, 10), 0, 'a'));
+        cache.insert("t".into(), entry(TWO, (5, 20), 0, 'b'));
         let mut get = |issuers: &[IssuerId], now| cache.get(b"t", issuers, at(now)).map(|(_, known)| *known);
         assert_eq!(get(&[ONE], 9), Some('a'));
         assert_eq!(get(&[ONE], 10), None);
@@ -111,16 +139,36 @@ mod tests {
     fn number_and_bytes_are_bounded_and_the_least_recently_used_goes_first() {
         let mut cache = TokenCache::default();
         for n in 0..MAX_TOKENS.get() + 10 {
-            cache.insert(format!("t{n}"), ONE, at(0), at(10), Rc::new(()));
+            cache.insert(format!("t{n}"), entry(ONE, (0, 10), 0, ()));
             cache.get(b"t0", &[ONE], at(1));
         }
         assert_eq!(cache.len(), MAX_TOKENS.get());
         assert!(cache.get(b"t0", &[ONE], at(1)).is_some());
         assert!(cache.get(b"t1", &[ONE], at(1)).is_none());
         for n in 0..600 {
-            cache.insert(format!("{n}{}", "x".repeat(60_000)), ONE, at(0), at(10), Rc::new(()));
+            cache.insert(format!("{n}{}", "x".repeat(60_000)), entry(ONE, (0, 10), 0, ()));
         }
         assert!(cache.bytes <= MAX_BYTES && cache.len() < 600);
         assert!(!cache.is_empty());
+        // What is remembered with a token counts, as often as it is learned anew.
+        for _ in 0..600 {
+            cache.insert("big".into(), entry(TWO, (0, 10), 60_000, ()));
+        }
+        assert!(cache.len() > 200 && cache.get(b"big", &[TWO], at(1)).is_some());
+        for n in 0..600 {
+            cache.insert(format!("big{n}"), entry(ONE, (0, 10), 60_000, ()));
+        }
+        assert!((200..300).contains(&cache.len()), "{}", cache.len());
+    }
+
+    #[test]
+    fn what_is_replaced_ends_when_it_would_have_ended() {
+        let mut cache = TokenCache::default();
+        cache.insert("t".into(), entry(ONE, (5, 10), 0, 'a'));
+        cache.replace(b"t", ONE, Rc::new('b'));
+        cache.replace(b"t", TWO, Rc::new('c'));
+        cache.replace(b"u", ONE, Rc::new('d'));
+        let mut get = |token: &[u8], now| cache.get(token, &[ONE, TWO], at(now)).map(|(_, known)| *known);
+        assert_eq!([get(b"t", 9), get(b"t", 10), get(b"u", 9)], [Some('b'), None, None]);
     }
 }

@@ -11,7 +11,7 @@ mod principal;
 mod verify;
 
 pub use budget::{Address, Budget, Budgets, Spender, Spent};
-pub use cache::TokenCache;
+pub use cache::{Entry, TokenCache};
 pub use check::Check;
 pub(crate) use credentials::{COOKIE_ENDS, has_cookie, is_addressed};
 pub use credentials::{Found, find_credential};

@@ -6,6 +6,8 @@ use crate::config::RemoteSource;
 use crate::host::{SharedData, UnixMillis};
 use crate::http::{Call, Endpoint, Reply};
 use crate::jose::{KeySet, MAX_KEY_SET_BYTES, SkipReason};
+use crate::seats::Seat;
+use crate::shared_record::Lease;
 use std::fmt;
 use std::rc::Rc;
 
@@ -56,9 +58,13 @@ impl fmt::Display for FetchResult {
     }
 }
 
-/// Leave to fetch a set. Dropping it gives the place back, whether or not an answer came.
+/// Leave to fetch a set. Dropping it gives everything back, whether or not an answer came.
 pub struct Fetch {
+    set: Rc<RemoteKeySet>,
+    /// Its place among those who fetch the set.
     seat: Seat,
+    /// That it fetches for the node. Without one, it fetches because a request cannot wait for whoever does.
+    lease: Option<Lease>,
     step: Step,
 }
 
@@ -77,18 +83,8 @@ pub enum Progress {
     Done(FetchResult),
 }
 
-/// A place among those who fetch a set.
-struct Seat(Rc<RemoteKeySet>);
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.in_flight.set(self.0.in_flight.get().saturating_sub(1));
-    }
-}
-
 impl Fetch {
-    pub(super) fn new(set: Rc<RemoteKeySet>, now: UnixMillis) -> Self {
-        set.in_flight.set(set.in_flight.get().saturating_add(1));
+    pub(super) fn new(set: Rc<RemoteKeySet>, now: UnixMillis, lease: Option<Lease>) -> Self {
         let step = match &set.remote.source {
             RemoteSource::Jwks(endpoint) => Step::Keys(endpoint.clone(), None),
             RemoteSource::Discovery { document, .. } => match set.known_place(now) {
@@ -96,17 +92,17 @@ impl Fetch {
                 None => Step::Discover(document.clone()),
             },
         };
-        Self { seat: Seat(set), step }
+        Self { seat: set.in_flight.take(), set, lease, step }
     }
 
     /// The set that is fetched.
     pub fn set(&self) -> &Rc<RemoteKeySet> {
-        &self.seat.0
+        &self.set
     }
 
     /// What to ask now.
     pub fn call(&self) -> Call {
-        let timeout = self.set().remote.fetch.timeout;
+        let timeout = self.set.remote.fetch.timeout;
         match &self.step {
             Step::Discover(endpoint) => endpoint.get(timeout, MAX_DOCUMENT_BYTES),
             Step::Keys(endpoint, _) => endpoint.get(timeout, MAX_KEY_SET_BYTES),
@@ -115,24 +111,28 @@ impl Fetch {
 
     /// Takes the answer, `None` where none came. What comes of it in the end is told to every worker of the node.
     pub fn answered(self, store: &dyn SharedData, now: UnixMillis, reply: Option<&Reply>) -> Progress {
-        let Self { seat, step } = self;
-        let (set, body) = (&seat.0, reply.and_then(Reply::ok));
-        let result = match step {
-            Step::Discover(_) => match place(set, body) {
-                Ok((endpoint, found)) => return Progress::Next(Self { step: Step::Keys(endpoint, found), seat }),
-                Err(fault) => set.settle(store, now, Err(fault)),
+        let Self { set, seat, lease, step } = self;
+        let body = reply.and_then(Reply::ok);
+        let outcome = match step {
+            Step::Discover(_) => match place(&set, body) {
+                Ok((endpoint, found)) => {
+                    return Progress::Next(Self { set, seat, lease, step: Step::Keys(endpoint, found) });
+                }
+                Err(fault) => Err(fault),
             },
             Step::Keys(_, found) => {
                 let cache_control = reply.and_then(|reply| reply.cache_control.as_deref());
-                set.settle(
-                    store,
-                    now,
-                    body.ok_or(FetchResult::Failed)
-                        .and_then(|body| News::read(&set.issuer, body, cache_control, found)),
-                )
+                body.ok_or(FetchResult::Failed).and_then(|body| News::read(&set.issuer, body, cache_control, found))
             }
         };
-        Progress::Done(result)
+        Progress::Done(set.settle(store, now, lease, outcome))
+    }
+
+    /// Whoever needed it is gone: others may fetch at once.
+    pub fn leave(self, store: &dyn SharedData, now: UnixMillis) {
+        if let Some(lease) = self.lease {
+            self.set.shared.leave(store, now, lease);
+        }
     }
 }
 

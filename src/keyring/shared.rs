@@ -3,11 +3,14 @@
 use super::FetchResult;
 use super::fetch::News;
 use crate::host::UnixMillis;
+use crate::jose::KeySet;
+use crate::shared_record::{self, Held};
 use serde::{Deserialize, Serialize};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// The record in shared data. Times are milliseconds since the epoch, 0 for never.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Record {
     /// When the set came.
@@ -20,14 +23,56 @@ pub(super) struct Record {
     pub retry_at: u64,
     /// When a token's unknown key last made somebody fetch.
     pub asked: u64,
+    /// Whether the last to fetch went away before the answer came.
+    pub unanswered: bool,
     /// Until when somebody fetches.
     pub leased_until: u64,
+    /// Which fetch that is.
+    pub fetch: u64,
     /// The set as the provider sent it.
     pub jwks: Option<String>,
+    /// The same, as keys.
+    #[serde(skip)]
+    pub keys: Option<Rc<KeySet>>,
     /// Where the provider's metadata says that the set is.
     pub jwks_uri: Option<String>,
     /// When it said so.
     pub discovered: u64,
+}
+
+impl shared_record::Record for Record {
+    /// Format 1 had neither `fetch` nor `unanswered`.
+    const FORMAT: u32 = 2;
+
+    fn held(&self) -> Held {
+        Held { until: self.leased_until, number: self.fetch }
+    }
+
+    fn set_held(&mut self, held: Held) {
+        (self.leased_until, self.fetch) = (held.until, held.number);
+    }
+
+    /// What a request wanted that is gone, a tick fetches.
+    fn note_left(&mut self, now: UnixMillis) {
+        self.refresh_at = self.refresh_at.min(now.0);
+        self.unanswered = true;
+    }
+
+    /// A record with an older set than this worker's, or with none, as one that was begun anew after an eviction, leaves this worker
+    /// its own.
+    fn adopt(mut self, before: &Self, now: UnixMillis) -> Option<Self> {
+        if self.fetched < before.fetched && before.fetched <= now.0 {
+            (self.fetched, self.discovered) = (before.fetched, before.discovered);
+            self.jwks.clone_from(&before.jwks);
+            self.keys.clone_from(&before.keys);
+            self.jwks_uri.clone_from(&before.jwks_uri);
+        } else if self.jwks == before.jwks {
+            self.keys.clone_from(&before.keys);
+        } else if let Some(text) = &self.jwks {
+            self.keys = Some(Rc::new(KeySet::parse(text.as_bytes()).ok()?));
+        }
+        Some(self)
+    }
 }
 
 impl Record {
@@ -35,20 +80,19 @@ impl Record {
         now.since(UnixMillis(self.fetched))
     }
 
-    /// Notes a set that has come and gives the lease back.
+    /// Notes a set that has come.
     pub(super) fn succeed(&mut self, now: UnixMillis, news: &News, refresh_at: UnixMillis) {
-        (self.leased_until, self.failures, self.retry_at) = (0, 0, 0);
+        (self.failures, self.retry_at, self.unanswered) = (0, 0, false);
         (self.fetched, self.refresh_at) = (now.0, refresh_at.0);
-        self.jwks = Some(news.text.clone());
+        (self.jwks, self.keys) = (Some(news.text.clone()), Some(news.keys.clone()));
         if let Some(uri) = &news.found {
             (self.jwks_uri, self.discovered) = (Some(uri.clone()), now.0);
         }
     }
 
-    /// Notes a failure and gives the lease back. An answer without a key is none: the provider is there, and may have its
-    /// first key soon.
+    /// Notes a failure. An answer without a key is none: the provider is there, and may have its first key soon.
     pub(super) fn fail(&mut self, fault: FetchResult, retry_at: impl FnOnce(u32) -> UnixMillis) {
-        self.leased_until = 0;
+        self.unanswered = false;
         let failures = if fault == FetchResult::Empty {
             1
         } else {

@@ -1,8 +1,10 @@
 use super::*;
 use crate::config::FetchSettings;
-use crate::host::{BrokenStore, Expect, MemoryStore};
+use crate::host::{BrokenStore, FaultyStore, MemoryStore};
 use crate::http::Reply;
 use crate::jose::testing;
+use crate::record::seal;
+use serde_json::json;
 
 /// How often a worker's ticks come.
 const TICK: Duration = Duration::from_secs(5);
@@ -133,7 +135,12 @@ fn requests_that_cannot_do_without_keys_fetch_too_but_only_so_many() {
         let refused = request(&set, &store, at(0), want).err().unwrap();
         assert!(refused.provider_down && refused.retry_after >= Duration::from_secs(1));
         drop(fetches);
-        assert!(request(&set, &store, at(0), want).is_ok(), "places are given back");
+        let next = request(&set, &store, at(0), want);
+        match want {
+            Want::NoKeys => assert!(next.is_ok(), "places are given back"),
+            // One fetch for unknown keys a cool-down: the next is a tick's.
+            _ => assert!(next.is_err_and(|refused| refused.provider_down) && set.is_refresh_due(&store, at(0), TICK)),
+        }
     }
 }
 
@@ -222,14 +229,92 @@ fn without_shared_data_each_worker_fetches_for_itself() {
 }
 
 #[test]
-fn a_record_of_another_key_is_not_taken_for_this_set() {
-    let (store, set) = (MemoryStore::default(), worker());
-    let sealed = crate::record::seal("another", b"{}");
-    store.set(&set.key, &sealed, Expect::Absent).unwrap();
-    assert!(set.current(&store, at(0)).is_none());
-    let fetch = request(&set, &store, at(0), Want::NoKeys).ok().unwrap();
-    finish(fetch, &store, at(0), keys());
-    assert!(set.current(&store, at(1)).is_some(), "the worker goes by its own memory");
+fn a_record_that_cannot_be_read_is_replaced_and_a_withdrawn_key_ends_with_the_next_fetch() {
+    let (key, set) = (worker().shared.key().to_owned(), testing::jwks());
+    let sealed = |record: serde_json::Value| seal(&key, record.to_string().as_bytes());
+    let mut newer = sealed(json!({"fetched": at(0).0, "jwks": set}));
+    newer[2] += 1;
+    let cases = [
+        ("garbage", b"garbage".to_vec()),
+        ("another envelope", newer),
+        ("no JSON", seal(&key, b"{\"fetched\":")),
+        ("another type", sealed(json!({"fetched": "at noon"}))),
+        ("a newer format", seal(&key, b"{\"format\":99,\"fetched\":0}")),
+        ("keys that are none", sealed(json!({"fetched": at(0).0, "jwks": "<html>"}))),
+    ];
+    for (what, bytes) in cases {
+        let (store, first, second) = (FaultyStore::default(), worker(), worker());
+        store.plant(&key, &bytes);
+        let fetch = first.refresh(&store, at(0), TICK).unwrap_or_else(|| panic!("{what}: nobody fetches"));
+        assert!(second.refresh(&store, at(0), TICK).is_none(), "{what}: the lease is taken");
+        finish(fetch, &store, at(0), keys());
+        let old = second.current(&store, at(1)).unwrap_or_else(|| panic!("{what}: the others do not have it"));
+
+        store.plant(&key, &bytes);
+        assert!(second.current(&store, at(260)).is_some(), "{what}: what a worker has goes on");
+        finish(first.refresh(&store, at(270), TICK).unwrap(), &store, at(270), Some(testing::other_jwks()));
+        let new = second.current(&store, at(271)).unwrap();
+        assert!(!Rc::ptr_eq(&old, &new), "{what}: the withdrawn key serves on");
+    }
+}
+
+#[test]
+fn what_the_version_before_wrote_is_read() {
+    let (store, set) = (FaultyStore::default(), worker());
+    let record = json!({
+        "fetched": at(0).0, "refresh_at": at(240).0, "failures": 0, "retry_at": 0, "asked": 0, "leased_until": 0,
+        "jwks": testing::jwks(), "jwks_uri": null, "discovered": 0
+    });
+    store.plant(set.shared.key(), &seal(set.shared.key(), record.to_string().as_bytes()));
+    assert!(set.current(&store, at(1)).is_some());
+    assert!(set.refresh(&store, at(1), TICK).is_none() && set.refresh(&store, at(240), TICK).is_some());
+}
+
+#[test]
+fn sets_whose_keys_have_one_checksum_are_both_fetched_once_and_had_by_all() {
+    let store = FaultyStore::default();
+    let sets = |issuer: &str| [0, 1].map(|_| Keyring::default().set("zone", issuer, &remote()));
+    let (ours, theirs) = (sets("https://idp.example"), sets("https://other.example"));
+    store.collide(ours[0].shared.key(), theirs[0].shared.key());
+    for [one, other] in [&ours, &theirs] {
+        let fetch = one.refresh(&store, at(0), TICK).unwrap();
+        assert!(other.refresh(&store, at(0), TICK).is_none());
+        finish(fetch, &store, at(0), keys());
+    }
+    for [one, other] in [&ours, &theirs] {
+        assert!(one.current(&store, at(1)).is_some() && other.current(&store, at(1)).is_some());
+        assert!(one.refresh(&store, at(200), TICK).is_none() && other.refresh(&store, at(200), TICK).is_none());
+        finish(other.refresh(&store, at(270), TICK).unwrap(), &store, at(270), keys());
+        assert!(one.refresh(&store, at(271), TICK).is_none(), "the other worker did");
+    }
+}
+
+#[test]
+fn a_record_that_was_begun_anew_does_not_take_a_workers_keys_away() {
+    let (store, set, new) = (MemoryStore::default(), worker(), worker());
+    finish(set.refresh(&store, at(0), TICK).unwrap(), &store, at(0), keys());
+    store.evict(set.shared.key());
+    let fetch = new.refresh(&store, at(10), TICK).unwrap();
+    assert!(set.current(&store, at(11)).is_some());
+    finish(fetch, &store, at(12), None);
+    assert!(set.current(&store, at(13)).is_some());
+}
+
+#[test]
+fn what_a_request_began_to_fetch_and_left_is_free_at_once_and_due_for_a_tick() {
+    type Leave = fn(Fetch, &dyn SharedData);
+    let ways: [(&str, Leave); 2] =
+        [("left", |fetch, store| fetch.leave(store, at(0))), ("dropped", |fetch, _| drop(fetch))];
+    for (way, leave) in ways {
+        let (store, one, other) = (MemoryStore::default(), worker(), worker());
+        finish(one.refresh(&store, at(0), TICK).unwrap(), &store, at(0), keys());
+        leave(request(&one, &store, at(0), Want::UnknownKey).ok().unwrap(), &store);
+        assert!(one.current(&store, at(0)).is_some());
+        let refused = request(&other, &store, at(1), Want::UnknownKey).err().unwrap();
+        assert!(refused.provider_down, "{way}: what the provider has is not known");
+        assert!(one.is_left() && one.is_refresh_due(&store, at(1), TICK), "{way}");
+        assert!(other.refresh(&store, at(2), TICK).is_some(), "{way}");
+    }
 }
 
 #[test]
@@ -261,13 +346,13 @@ fn sets_are_told_apart_by_everything_that_decides_what_is_fetched() {
     ];
     let store = MemoryStore::default();
     let sets = all.clone().map(|remote| Keyring::default().set("zone", "https://idp.example", &remote));
-    let keys: std::collections::BTreeSet<_> = sets.iter().map(|set| set.key.clone()).collect();
+    let keys: std::collections::BTreeSet<_> = sets.iter().map(|set| set.shared.key().to_owned()).collect();
     assert_eq!(keys.len(), all.len(), "{keys:?}");
     assert!(keys.iter().all(|key| key.starts_with("zone/jwks:https://idp.example ")), "{keys:?}");
     for (set, remote) in sets.iter().zip(&all) {
         assert_eq!(
-            Keyring::default().set("zone", "https://idp.example", remote).key,
-            set.key,
+            Keyring::default().set("zone", "https://idp.example", remote).shared.key(),
+            set.shared.key(),
             "another worker finds it"
         );
     }

@@ -14,8 +14,11 @@ pub enum NoEntity {
              `kong-manager/service-name`, and neither route nor service has a tag `backstage-entity:<kind>:<name>`"
     )]
     Unknown(String),
-    /// The catalog has several for the service.
-    #[error("several entities of the catalog say that they are behind the service {0:?}")]
+    /// The catalog has several for the service, and does not say which of them had it first.
+    #[error(
+        "several entities of the catalog claim the service {0:?}, and which of them had it first is not known; a tag \
+             `backstage-entity:<kind>:<name>` of the service decides"
+    )]
     Ambiguous(String),
     /// The gateway does not tell the service.
     #[error("the gateway does not tell the name of the service behind the route")]

@@ -7,9 +7,13 @@ use crate::entity::EntityRef;
 use crate::identity::claims::{Claims, Names};
 use crate::identity::{Groups, GroupsUnknown};
 use serde_json::Value;
+use std::rc::Rc;
 
 /// Most groups that are read of one token.
 const MAX_GROUPS: usize = 1000;
+
+/// The values of a group claim, kept to be mapped again when the catalog's groups change; or why they are not known.
+pub type GroupNames = Result<Rc<[Box<str>]>, GroupsUnknown>;
 
 /// The groups of a token.
 ///
@@ -18,10 +22,21 @@ const MAX_GROUPS: usize = 1000;
 /// names one, or else put through the name transform. A value that makes no valid ref is dropped: it names no group that the
 /// catalog could have.
 pub fn map_groups(mapping: &GroupMapping, claims: &Claims, claim: &ClaimName, catalog: Option<&Index>) -> Groups {
-    let names = match group_names(mapping, claims, claim) {
-        Ok(names) => names,
-        Err(why) => return Groups::Unknown(why),
-    };
+    match group_names(mapping, claims, claim) {
+        Ok(names) => map_each(mapping, names, catalog),
+        Err(why) => Groups::Unknown(why),
+    }
+}
+
+/// The groups that values of a group claim come to, which were kept.
+pub fn map_names(mapping: &GroupMapping, names: &GroupNames, catalog: Option<&Index>) -> Groups {
+    match names {
+        Ok(names) => map_each(mapping, names.iter().map(AsRef::as_ref).collect(), catalog),
+        Err(why) => Groups::Unknown(*why),
+    }
+}
+
+fn map_each(mapping: &GroupMapping, names: Vec<&str>, catalog: Option<&Index>) -> Groups {
     let mut groups = Vec::with_capacity(names.len());
     for name in names {
         match map_group(mapping, name, catalog) {

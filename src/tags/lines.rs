@@ -71,7 +71,7 @@ impl ClientLines {
     /// asked to do.
     pub fn read(config: &Config, headers: &dyn RequestHeaders) -> Result<Self, HeaderFault> {
         let Config { tags, credentials, .. } = config;
-        Self::find(&Protected { tags, credentials, method: config.depends_on_method() }, headers)
+        Self::find(&Protected { tags, credentials, method: config.depends_on_method }, headers)
     }
 
     fn find(protected: &Protected<'_>, headers: &dyn RequestHeaders) -> Result<Self, HeaderFault> {
@@ -139,6 +139,10 @@ fn is_name(name: &[u8], known: &str) -> bool {
 impl Protected<'_> {
     /// The protected name that an upstream may read `name` as.
     fn name(&self, name: &[u8]) -> Option<&'static str> {
+        // All of them begin alike, and most headers do not.
+        if !matches!(name.first(), Some(b'x' | b'X')) {
+            return None;
+        }
         let consumer = self.tags.consumer_headers != ConsumerHeaders::Keep;
         let consumer_headers = CONSUMER_HEADERS.iter().filter(|_| consumer);
         let overrides = METHOD_OVERRIDES.iter().filter(|_| self.method);

@@ -16,6 +16,7 @@ pub use item::{Item, Link, Relationship};
 
 use crate::finding::{Finding, Place};
 use backstage_kong::catalog::{Builder, Built, Entity, Relation};
+use backstage_kong::config::Consumers;
 use backstage_kong::entity::EntityRef;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,11 +40,11 @@ impl Catalog {
         files::read(patterns)
     }
 
-    /// The index that the filter would have of it.
-    pub fn build(&self, system_consumers: bool, group_annotations: &[String]) -> Built {
-        let mut builder = Builder::new(system_consumers, group_annotations);
+    /// The index that the filter would have of it after a first reading.
+    pub fn build(&self, consumers: Consumers, system_consumers: bool, group_annotations: &[String]) -> Built {
+        let mut builder = Builder::new(consumers, system_consumers, group_annotations);
         self.entities().iter().for_each(|entity| builder.add(entity));
-        builder.finish()
+        builder.finish(None)
     }
 
     /// Its entities, as the catalog API would have them, as far as they matter to a gateway.
@@ -71,6 +72,15 @@ impl Catalog {
             memberships.entry(&relationship.from).or_default().insert(&relationship.to);
         }
         memberships
+    }
+
+    /// The APIs that each entity says it provides.
+    pub fn provided(&self) -> BTreeMap<&EntityRef, Vec<EntityRef>> {
+        let mut provided: BTreeMap<&EntityRef, Vec<EntityRef>> = BTreeMap::new();
+        for relationship in self.relationships.iter().filter(|relationship| relationship.link == Link::ProvidesApi) {
+            provided.entry(&relationship.from).or_default().push(relationship.to.clone());
+        }
+        provided
     }
 
     /// Where an entity stands; for one that the catalog does not have, its name.

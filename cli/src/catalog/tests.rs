@@ -97,7 +97,7 @@ fn relations_are_made_of_specs_as_backstage_makes_them() {
 #[test]
 fn the_index_has_owners_and_consumers() {
     let folder = Folder::new("index", &[("c.yaml", SHOP)]);
-    let index = folder.read(&["c.yaml"]).unwrap().build(false, &[]).index;
+    let index = folder.read(&["c.yaml"]).unwrap().build(Consumers::Declared, false, &[]).index;
     let entry = index.entity(&EntityRef::parse_full("api:shop/payments").unwrap()).unwrap();
     assert_eq!(entry.owners[0].as_str(), "group:shop/payments");
     assert_eq!(entry.consumers[0].as_str(), "user:default/ada");

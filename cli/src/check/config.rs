@@ -4,7 +4,7 @@ use super::known::{Known, can_be_held};
 use crate::finding::{File, Finding};
 use crate::kong::config_fault;
 use crate::yaml::{Node, Value, line_of};
-use backstage_kong::config::{Config, Issuer};
+use backstage_kong::config::{Catalog, Config, Consumers, Issuer, OnStale};
 use backstage_kong::entity::{DEFAULT_NAMESPACE, EntityRef};
 use std::rc::Rc;
 
@@ -64,6 +64,7 @@ impl Checked<'_> {
             Err(error) => return vec![self.error(".", format!("is nothing that JSON can say: {error}"))],
         };
         let mut findings = self.ownership(&config);
+        findings.extend(self.nobody_s_rules(&config));
         findings.extend(self.merging_transforms(&config));
         findings.extend(self.violation());
         for (path, entity) in self.references() {
@@ -80,6 +81,27 @@ impl Checked<'_> {
                 findings.push(
                     self.warning(&path, message).fix("see issuers[].groups: table, transform, namespace, annotation"),
                 );
+            }
+        }
+        findings
+    }
+
+    /// Rules for consumers where there are none.
+    fn nobody_s_rules(&self, config: &Config) -> Vec<Finding> {
+        let is_without =
+            |catalog: &Catalog| catalog.source.consumers == Consumers::None && catalog.on_stale != OnStale::Static;
+        if !config.catalog.as_ref().is_some_and(is_without) {
+            return Vec::new();
+        }
+        let mut findings = Vec::new();
+        let rules = self.node.at(&["policy", "rules"]).map(|rules| &rules.value);
+        for (rule_index, rule) in items(rules).iter().enumerate() {
+            for (index, allow) in items(rule.get("allow")).iter().enumerate() {
+                if allow.text() == Some("consumer") {
+                    let path = format!("policy.rules[{rule_index}].allow[{index}]");
+                    let message = format!("{}: `catalog.consumers` is `none`, so nobody is one", self.path(&path));
+                    findings.push(self.warning(&path, message).fix("take it out, or say declared or approved"));
+                }
             }
         }
         findings

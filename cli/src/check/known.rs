@@ -2,8 +2,10 @@
 
 use crate::catalog::{Catalog, Item};
 use crate::finding::Finding;
-use backstage_kong::catalog::{ACCESS, Entry, Fault, Index, Service, WRITE_ACCESS, entity_of_tag};
-use backstage_kong::config::{Allow, Config, GroupMapping};
+use backstage_kong::catalog::{
+    ACCESS, APPROVED_CONSUMERS, Entry, Fault, Index, Service, Terms, WRITE_ACCESS, entity_of_tag,
+};
+use backstage_kong::config::{Allow, Config, Consumers, GroupMapping};
 use backstage_kong::entity::EntityRef;
 
 /// A catalog and its index.
@@ -15,7 +17,7 @@ pub(super) struct Known<'a> {
 
 impl<'a> Known<'a> {
     pub(super) fn new(catalog: &'a Catalog, group_annotations: &[String]) -> Self {
-        let built = catalog.build(false, group_annotations);
+        let built = catalog.build(Consumers::Declared, false, group_annotations);
         Self { catalog, index: built.index, faults: built.faults }
     }
 
@@ -45,7 +47,7 @@ impl<'a> Known<'a> {
     /// Groups and users that annotations name and the catalog does not have.
     pub(super) fn allowed_by_annotations(&self, item: &Item) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for name in [ACCESS, WRITE_ACCESS] {
+        for name in [ACCESS, WRITE_ACCESS, APPROVED_CONSUMERS] {
             for word in item.annotation(name).into_iter().flat_map(|text| text.split(',')) {
                 if let Ok(Allow::Entity(entity)) = Allow::parse(word.trim())
                     && !self.has(&entity)
@@ -60,6 +62,18 @@ impl<'a> Known<'a> {
             }
         }
         findings
+    }
+
+    /// What lets every consumer write because only `access` is said: anybody can become a consumer who may register a component.
+    pub(super) fn writing_consumers(item: &Item) -> Option<Finding> {
+        let terms = Terms::parse(|name| item.annotation(name)).ok()?;
+        let lets_write = terms.write_access.is_none() && terms.access?.contains(&Allow::Consumer);
+        if !lets_write || item.annotation(APPROVED_CONSUMERS).is_some() {
+            return None;
+        }
+        let message = format!("{ACCESS}: consumers write too, and whoever registers a component can be one");
+        let fix = format!("say {WRITE_ACCESS}: owner, or owner, consumer if that is meant");
+        Some(Finding::warning(item.place_of_annotation(ACCESS), message).fix(fix))
     }
 
     /// Whether an annotation holds what directories call a group.

@@ -1,11 +1,14 @@
 //! A declarative configuration of Kong.
 
+use super::claims::Named;
 use super::config::{self, Attached};
 use super::known::Known;
 use super::listed::{Listed, Lists, name, tags};
 use crate::finding::{File, Finding};
 use crate::kong::{FILTER, host_fault, method_fault, name_fault, path_fault, tag_fault};
 use crate::yaml::Node;
+use backstage_kong::catalog::entity_of_tag;
+use backstage_kong::entity::{DEFAULT_NAMESPACE, EntityRef};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A rule for texts: what is wrong with one.
@@ -20,6 +23,34 @@ pub(super) fn findings(file: &File, root: &Node, known: Option<&Known<'_>>) -> V
     findings.extend(check.filters());
     findings.extend(check.open_routes());
     findings
+}
+
+/// The entities that files of Kong name for its services: by the filter's configuration, or else by a tag. What is no such file
+/// names none.
+pub(super) fn named<'a>(roots: impl Iterator<Item = &'a Node>) -> Named {
+    let mut named = Named::new();
+    for lists in roots.filter(|root| root.get("_format_version").is_some()).map(Lists::of) {
+        for service in &lists.services {
+            let Some(name) = name(service.node) else { continue };
+            let of_service = |holder: &&Listed<'_>| holder.service == Some(name) && holder.route.is_none();
+            let chains = lists.chains.iter().filter(of_service);
+            let filters = chains.flat_map(|chain| chain.node.get("filters").map_or(&[][..], Node::items));
+            let plugins = lists.plugins.iter().filter(of_service).map(|plugin| plugin.node);
+            let entities = filters.chain(plugins).filter(|filter| super::listed::name(filter) == Some(FILTER));
+            let configured = entities.filter_map(|filter| {
+                EntityRef::parse(filter.at(&["config", "entity"])?.value.text()?, None, DEFAULT_NAMESPACE).ok()
+            });
+            let tagged = tags(service.node).into_iter().find_map(entity_of_tag);
+            let mut entities: BTreeSet<_> = configured.collect();
+            if entities.is_empty() {
+                entities.extend(tagged);
+            }
+            if !entities.is_empty() {
+                named.entry(name.to_owned()).or_default().extend(entities);
+            }
+        }
+    }
+    named
 }
 
 struct Check<'a> {

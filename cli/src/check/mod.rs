@@ -1,5 +1,6 @@
 //! `backstage-kong check`: what is wrong with configurations of the filter, of Kong, and with annotations in catalogs.
 
+mod claims;
 mod config;
 mod known;
 mod kong;
@@ -12,6 +13,7 @@ use crate::out::{self, BOLD, Ending};
 use crate::yaml::{self, Node};
 use anyhow::bail;
 use backstage_kong::catalog::Fault;
+use claims::Named;
 use clap::Args;
 use known::Known;
 use std::path::PathBuf;
@@ -56,11 +58,18 @@ impl CheckArgs {
         }
         let catalog = if self.catalog.is_given() { Some(self.catalog.read(|_| false)?) } else { None };
         let known = catalog.as_ref().map(|catalog| Known::new(catalog, &self.group_annotations));
-        let mut findings =
-            catalog.as_ref().zip(known.as_ref()).map(|(catalog, known)| of_catalog(catalog, known)).unwrap_or_default();
+        let mut files = Vec::with_capacity(self.files.len());
         for path in &self.files {
-            findings.extend(of_file(&File::new(&path.to_string_lossy()), &crate::input::text(path)?, known.as_ref()));
+            files.push((File::new(&path.to_string_lossy()), crate::input::text(path)?));
         }
+        let documents: Vec<_> = files.iter().filter_map(|(file, text)| file.load(text).ok()).collect();
+        let named = kong::named(documents.iter().filter_map(|documents| documents.first()));
+        let mut findings = catalog
+            .as_ref()
+            .zip(known.as_ref())
+            .map(|(catalog, known)| of_catalog(catalog, known, &named))
+            .unwrap_or_default();
+        findings.extend(files.iter().flat_map(|(file, text)| of_file(file, text, known.as_ref())));
         findings.sort();
         findings.dedup();
         self.print(&findings)?;
@@ -110,11 +119,12 @@ fn is_entity(document: &Node) -> bool {
 }
 
 /// What is wrong with a catalog itself.
-fn of_catalog(catalog: &Catalog, known: &Known<'_>) -> Vec<Finding> {
+fn of_catalog(catalog: &Catalog, known: &Known<'_>, named: &Named) -> Vec<Finding> {
     let mut findings = catalog.findings.clone();
     for item in catalog.items.values() {
         findings.extend(annotations::findings(item));
         findings.extend(known.allowed_by_annotations(item));
+        findings.extend(Known::writing_consumers(item));
     }
     for relationship in &catalog.relationships {
         if !catalog.items.contains_key(&relationship.to) {
@@ -132,23 +142,13 @@ fn of_catalog(catalog: &Catalog, known: &Known<'_>) -> Vec<Finding> {
             findings.push(finding);
         }
     }
-    findings.extend(known.faults.iter().flat_map(|fault| fault_findings(catalog, fault)));
+    findings.extend(claims::findings(catalog, known, named));
+    for fault in &known.faults {
+        // The others are told with the annotations and the claims.
+        let Fault::GroupId(id, groups) = fault else { continue };
+        let annotation = id.split_once('=').map_or(id.as_str(), |(annotation, _)| annotation);
+        let places = groups.iter().filter_map(|group| Some(catalog.items.get(group)?.place_of_annotation(annotation)));
+        findings.extend(places.map(|place| Finding::error(place, fault.to_string()).fix("leave it to one of them")));
+    }
     findings
-}
-
-/// A finding at each of the entities that a fault is about.
-fn fault_findings(catalog: &Catalog, fault: &Fault) -> Vec<Finding> {
-    let (entities, id) = match fault {
-        // These are told with the annotations.
-        Fault::Annotation(..) => return Vec::new(),
-        Fault::Service(_, entities) => (entities, None),
-        Fault::GroupId(id, groups) => (groups, id.split_once('=').map(|(annotation, _)| annotation)),
-    };
-    let places = entities.iter().filter_map(|entity| {
-        let item = catalog.items.get(entity)?;
-        let named = id.into_iter().chain([backstage_kong::catalog::SERVICE, backstage_kong::catalog::KONG_SERVICE]);
-        let annotation = named.into_iter().find(|name| item.annotation(name).is_some())?;
-        Some(item.place_of_annotation(annotation))
-    });
-    places.map(|place| Finding::error(place, fault.to_string()).fix("leave it to one of them")).collect()
 }

@@ -92,6 +92,9 @@ pub struct CalleeFacts {
     pub owners: Vec<String>,
     /// Its consumers.
     pub consumers: Vec<String>,
+    /// Whose word makes one, where the catalog says so: `declared`, `approved` or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumers_by: Option<&'static str>,
     /// Its lifecycle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lifecycle: Option<String>,

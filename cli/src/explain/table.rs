@@ -56,7 +56,8 @@ pub fn table(explanation: &Explanation) -> String {
             let owners = list(&callee.owners);
             let consumers = list(&callee.consumers);
             let word = callee.word;
-            format!("{}  owned by {owners}, consumed by {consumers}  {DIM}by {word}{DIM:#}", callee.entity)
+            let by = callee.consumers_by.map(|by| format!(", consumers {by}")).unwrap_or_default();
+            format!("{}  owned by {owners}, consumed by {consumers}  {DIM}by {word}{by}{DIM:#}", callee.entity)
         }),
     );
     table.step(

@@ -127,12 +127,12 @@ impl Configurations<'_> {
             .get(&["policy", "rules"])
             .map(|rules| rules.value.items().iter().map(Node::to_yaml).collect())
             .unwrap_or_default();
-        match &entry.terms.write_access {
-            Some(_) => {
-                rules.push(rule("catalog-read", &["GET", "HEAD", "OPTIONS"], words(entry, "GET")));
-                rules.push(rule("catalog-write", &[], words(entry, "POST")));
-            }
-            None => rules.push(rule("catalog", &[], words(entry, "GET"))),
+        let (read, write) = (words(entry, "GET"), words(entry, "POST"));
+        if read == write {
+            rules.push(rule("catalog", &[], read));
+        } else {
+            rules.push(rule("catalog-read", &["GET", "HEAD", "OPTIONS"], read));
+            rules.push(rule("catalog-write", &[], write));
         }
         policy.insert("rules".into(), Value::Sequence(rules));
         policy

@@ -3,6 +3,7 @@
 //! Items that carry the tag [`MANAGED`] are ours: they are replaced, added and taken out. Every other byte of the file stays as it
 //! is, comments, anchors and order included, and so does an item of ours that already says the same.
 
+use super::holders::is_ours;
 use super::output::{Item, Section};
 use crate::finding::{File, Finding, Place};
 use crate::kong::MANAGED;
@@ -230,11 +231,6 @@ impl<'a> Existing<'a> {
         let message = format!("there is a {what} {:?} already that is not managed by backstage-kong", wanted.key);
         Finding::error(self.file.line(line), message).fix(format!("take it out, or give it the tag {MANAGED}"))
     }
-}
-
-/// Whether an item carries our tag.
-fn is_ours(item: &Node) -> bool {
-    item.get("tags").is_some_and(|tags| tags.items().iter().any(|tag| tag.text() == Some(MANAGED)))
 }
 
 fn text<'a>(item: &'a Node, key: &str) -> Option<&'a str> {

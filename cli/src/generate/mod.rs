@@ -3,6 +3,7 @@
 mod config;
 mod conflicts;
 mod consumers;
+mod holders;
 mod merge;
 mod openapi;
 mod output;
@@ -15,9 +16,11 @@ use crate::catalog::{Catalog, CatalogArgs};
 use crate::finding::{File, Finding, Severity};
 use crate::out::{self, Ending};
 use anyhow::{Context, bail};
+use backstage_kong::config::Consumers;
 use clap::Args;
 use config::{Configurations, Ownership};
 use consumers::Mirror;
+use holders::Holders;
 use merge::Existing;
 use output::Section;
 use routes::Routes;
@@ -117,8 +120,9 @@ impl GenerateArgs {
             Err(finding) => return Ok(failed(vec![finding])),
         };
         let catalog = self.catalog.read(annotations::opts_in)?;
-        let existing = self.target.into.as_deref().map(Target::existing).transpose()?.flatten();
-        let (sections, findings) = self.sections(&template, &catalog, existing.as_ref())?;
+        let before = self.target.before()?;
+        let existing = self.target.existing(&before);
+        let (sections, findings) = self.sections(&template, &catalog, existing.as_ref(), &before)?;
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             return Ok(failed(findings));
         }
@@ -127,7 +131,7 @@ impl GenerateArgs {
             None => Ok(merge::whole(&sections)),
         };
         match merged {
-            Ok(text) => self.target.put(&text, findings),
+            Ok(text) => self.target.put(&text, &before, findings),
             Err(finding) => Ok(failed(vec![finding])),
         }
     }
@@ -137,10 +141,15 @@ impl GenerateArgs {
         template: &Template,
         catalog: &Catalog,
         existing: Option<&(File, String)>,
+        before: &str,
     ) -> anyhow::Result<(Vec<Section>, Vec<Finding>)> {
         let mut findings = catalog.findings.clone();
         let system_consumers = self.system_consumers || template.is_on(&["catalog", "system_consumers"]);
-        let built = catalog.build(system_consumers, &template.group_annotations());
+        let consumers = template.consumers().unwrap_or_else(|finding| {
+            findings.push(finding);
+            Consumers::None
+        });
+        let built = catalog.build(consumers, system_consumers, &template.group_annotations());
         let existing = match existing.map(|(file, text)| Existing::read(file, text)).transpose() {
             Ok(existing) => existing,
             Err(finding) => {
@@ -151,7 +160,8 @@ impl GenerateArgs {
         findings.extend(catalog.items.values().flat_map(annotations::findings));
         let configurations = Configurations { template, catalog, index: &built.index, ownership: self.ownership };
         findings.extend(configurations.unknown_tiers());
-        let (services, chains) = services::services(&configurations, self.routes, existing.as_ref(), &mut findings);
+        let file = services::Before { existing: existing.as_ref(), holders: Holders::of(before) };
+        let (services, chains) = services::services(&configurations, self.routes, &file, &mut findings);
         let mirror = Mirror {
             catalog,
             index: &built.index,
@@ -174,21 +184,25 @@ impl GenerateArgs {
 }
 
 impl Target {
-    /// A file to merge into, if it is there and something stands in it.
-    fn existing(path: &Path) -> anyhow::Result<Option<(File, String)>> {
-        let text = read_if_there(path)?;
-        let is_blank = crate::yaml::load(&text).is_ok_and(|documents| merge::is_blank(&documents));
-        Ok((!is_blank).then(|| (File::new(&path.to_string_lossy()), text)))
+    /// What stands in the file that is written.
+    fn before(&self) -> anyhow::Result<String> {
+        self.into.as_deref().or(self.output.as_deref()).map_or(Ok(String::new()), read_if_there)
     }
 
-    fn put(&self, text: &str, findings: Vec<Finding>) -> anyhow::Result<Outcome> {
+    /// The file to merge into, if something stands in it.
+    fn existing(&self, before: &str) -> Option<(File, String)> {
+        let path = self.into.as_deref()?;
+        let is_blank = crate::yaml::load(before).is_ok_and(|documents| merge::is_blank(&documents));
+        (!is_blank).then(|| (File::new(&path.to_string_lossy()), before.to_owned()))
+    }
+
+    fn put(&self, text: &str, before: &str, findings: Vec<Finding>) -> anyhow::Result<Outcome> {
         let Some(path) = self.into.as_ref().or(self.output.as_ref()) else {
             return Ok(Outcome { findings, printed: text.to_owned(), is_fine: true });
         };
-        let before = read_if_there(path)?;
         if self.check {
             let name = path.to_string_lossy();
-            let diff = similar::TextDiff::from_lines(before.as_str(), text);
+            let diff = similar::TextDiff::from_lines(before, text);
             let printed = diff.unified_diff().header(&name, &format!("{name} (as the catalog has it)")).to_string();
             return Ok(Outcome { findings, printed, is_fine: before == text });
         }

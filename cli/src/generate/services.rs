@@ -2,6 +2,7 @@
 
 use super::config::Configurations;
 use super::conflicts::conflicts;
+use super::holders::{Holder, Holders};
 use super::merge::Existing;
 use super::output::{Filter, FilterChain, Service, tags};
 use super::routes::{Routes, routes};
@@ -10,24 +11,32 @@ use crate::catalog::Item;
 use crate::finding::{Finding, Place};
 use crate::kong::{FILTER, MANAGED, name_fault};
 use crate::yaml::Node;
-use backstage_kong::catalog::{KONG_SERVICE, SERVICE};
+use backstage_kong::catalog::{Claimant, Claims, KONG_SERVICE, SERVICE, settle};
+use backstage_kong::entity::EntityRef;
 use std::collections::BTreeMap;
 
 /// An entity that wants to be behind a service.
 struct Claim<'a> {
     item: &'a Item,
     serving: Serving,
-    /// How strong the claim is; the smallest goes first, as in the filter's own index.
-    rank: (u8, u8),
+}
+
+/// What stands in the file that is written.
+pub(super) struct Before<'a> {
+    /// The file, where it is merged into.
+    pub existing: Option<&'a Existing<'a>>,
+    /// Whose its services are.
+    pub holders: Holders,
 }
 
 /// The services of all entities that opt in, and the filter chains of services that the file to merge into has itself.
 pub(super) fn services(
     configurations: &Configurations<'_>,
     kind: Routes,
-    existing: Option<&Existing<'_>>,
+    before: &Before<'_>,
     findings: &mut Vec<Finding>,
 ) -> (Vec<Service>, Vec<FilterChain>) {
+    let existing = before.existing;
     let (mut services, mut chains) = (Vec::new(), Vec::new());
     let foreign = existing.into_iter().flat_map(|existing| {
         existing
@@ -35,7 +44,7 @@ pub(super) fn services(
             .filter_map(move |service| Some((service.get("name")?.text()?, (existing, service))))
     });
     let foreign: BTreeMap<&str, (&Existing<'_>, &Node)> = foreign.collect();
-    for (name, claim) in claims(configurations, findings) {
+    for (name, claim) in claims(configurations, &before.holders, findings) {
         let made = match foreign.get(name.as_str()) {
             Some((existing, own)) if is_bare(claim.item) => {
                 chain_of(configurations, &name, &claim, existing, own).map(|chain| chains.push(chain))
@@ -50,7 +59,11 @@ pub(super) fn services(
 }
 
 /// Each service with the entity that is behind it.
-fn claims<'a>(configurations: &Configurations<'a>, findings: &mut Vec<Finding>) -> BTreeMap<String, Claim<'a>> {
+fn claims<'a>(
+    configurations: &Configurations<'a>,
+    holders: &Holders,
+    findings: &mut Vec<Finding>,
+) -> BTreeMap<String, Claim<'a>> {
     let mut claims: BTreeMap<String, Vec<Claim<'a>>> = BTreeMap::new();
     for item in configurations.catalog.items.values().filter(|item| opts_in(item)) {
         // Its faults are told with those of all annotations.
@@ -59,33 +72,61 @@ fn claims<'a>(configurations: &Configurations<'a>, findings: &mut Vec<Finding>) 
             continue;
         }
         let name = serving.service.clone().unwrap_or_else(|| item.reference.name().to_owned());
-        let by = [SERVICE, KONG_SERVICE]
-            .iter()
-            .position(|name| item.annotation(name).is_some())
-            .map_or(2, |by| u8::from(by > 0));
-        let kind = match item.reference.kind() {
-            "api" => 0,
-            "component" => 1,
-            _ => 2,
+        claims.entry(name).or_default().push(Claim { item, serving });
+    }
+    let provided = configurations.catalog.provided();
+    let mut held = BTreeMap::new();
+    for (name, claims) in claims {
+        let claimant = |claim: &Claim<'a>| {
+            let entity = &claim.item.reference;
+            Claimant { entity, provides: provided.get(entity).map_or(&[][..], Vec::as_slice) }
         };
-        claims.entry(name).or_default().push(Claim { item, serving, rank: (by, kind) });
-    }
-    let mut strongest = BTreeMap::new();
-    for (name, mut claims) in claims {
-        claims.sort_by_key(|claim| claim.rank);
-        let mut claims = claims.into_iter();
-        let Some(first) = claims.next() else { continue };
-        for other in claims {
-            let message = format!("Kong service {name:?} is {}'s too, at {}", first.item.reference, place(first.item));
-            findings.push(if other.rank == first.rank {
-                Finding::error(place(other.item), message).fix(format!("give one of them another name by {SERVICE}"))
-            } else {
-                Finding::warning(place(other.item), format!("{message}; it is taken for that one"))
-            });
+        let claimants: Vec<_> = claims.iter().map(claimant).collect();
+        let settled = match holders.get(&name) {
+            Some(Holder::Tagged(holder)) => held_by_tag(holder, &claimants),
+            Some(Holder::Generated(holder)) => settle(&claimants, Some(holder)),
+            None => settle(&claimants, None),
+        };
+        findings.extend(claims.iter().filter_map(|claim| void(configurations, &name, claim, &settled)));
+        if let Claims::Held { holder, .. } = settled {
+            held.extend(claims.into_iter().find(|claim| claim.item.reference == holder).map(|claim| (name, claim)));
         }
-        strongest.insert(name, first);
     }
-    strongest
+    held
+}
+
+/// A service whose entity somebody has written into the file.
+fn held_by_tag(holder: &EntityRef, claimants: &[Claimant<'_>]) -> Claims {
+    let others = claimants.iter().filter(|claimant| claimant.entity != holder && !claimant.provides.contains(holder));
+    Claims::Held { holder: holder.clone(), newcomers: others.map(|claimant| claimant.entity.clone()).collect() }
+}
+
+/// What is to be said of a claim that changes nothing, or is in the way of another.
+fn void(configurations: &Configurations<'_>, name: &str, claim: &Claim<'_>, settled: &Claims) -> Option<Finding> {
+    let own = &claim.item.reference;
+    let others = |other: &EntityRef| format!("{other}'s, at {}", claimed_at(configurations, other));
+    match settled {
+        Claims::Held { holder, .. } if holder == own => None,
+        Claims::Held { holder, newcomers } if newcomers.contains(own) => {
+            let message = format!("Kong service {name:?} is {}; this claim changes nothing", others(holder));
+            Some(Finding::warning(place(claim.item), message).fix("take it out"))
+        }
+        // A component whose claim means the API that it provides. What else it says of serving is lost.
+        Claims::Held { holder, .. } => (!is_bare(claim.item)).then(|| {
+            Finding::warning(place(claim.item), format!("Kong service {name:?} is taken for {}", others(holder)))
+        }),
+        Claims::Contested(claimants) => {
+            let first = claimants.first().filter(|first| *first != own && claimants.contains(own))?;
+            let at = claimed_at(configurations, first);
+            let message = format!("Kong service {name:?} is {first}'s too, at {at}, and nobody had it before");
+            Some(Finding::error(place(claim.item), message).fix(format!("give one of them another name by {SERVICE}")))
+        }
+    }
+}
+
+/// Where an entity of the catalog says which service it is behind; the name of one that is none.
+fn claimed_at(configurations: &Configurations<'_>, entity: &EntityRef) -> Place {
+    configurations.catalog.items.get(entity).map_or_else(|| Place::Entity(entity.clone()), place)
 }
 
 /// Where an entity says which service it is behind.

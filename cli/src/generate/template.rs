@@ -3,6 +3,7 @@
 use crate::finding::{File, Finding};
 use crate::yaml::{Entry, Node, Value};
 use anyhow::Context;
+use backstage_kong::config::Consumers;
 use std::path::Path;
 
 /// A template, with the lines of its settings.
@@ -51,6 +52,18 @@ impl Template {
     /// Whether a setting is `true`.
     pub(super) fn is_on(&self, path: &[&str]) -> bool {
         self.get(path).is_some_and(|entry| entry.value.value == Value::Bool(true))
+    }
+
+    /// Whose word makes a consumer.
+    ///
+    /// # Errors
+    /// A word that says nothing: with owners written out, the filter's own parser does not see it.
+    pub(super) fn consumers(&self) -> Result<Consumers, Finding> {
+        let Some(entry) = self.get(&["catalog", "consumers"]) else { return Ok(Consumers::Declared) };
+        entry.value.text().and_then(Consumers::from_name).ok_or_else(|| {
+            let message = "catalog.consumers: it must be declared, approved or none";
+            Finding::error(self.file.line(entry.line), message)
+        })
     }
 
     /// The annotations that the catalog's groups are looked up by.

@@ -311,7 +311,7 @@ metadata:
     let folder = Folder::new("faults", &[("c.yaml", text)]);
     let run = folder.run(&["check", "--catalog", "c.yaml"]);
     assert_eq!(run.code, 1);
-    let both = "Kong service \"s\" is claimed by api:default/a and api:default/b; it is taken for none of them (leave it to one of them)";
+    let both = "Kong service \"s\" is claimed by api:default/a and api:default/b, and nobody knows who had it first; where Kong does not name its entity, nobody may call it (leave it to one of them, and name that one in Kong's configuration)";
     let groups = "\"keycloak.org/id=1\" is the identity of group:default/f and group:default/g; it means none of them (leave it to one of them)";
     let found: Vec<_> = run.stdout.lines().collect();
     assert_eq!(

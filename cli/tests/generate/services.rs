@@ -106,7 +106,9 @@ fn static_ownership_writes_out_what_the_filter_would_ask() {
             "entity": "api:default/x", "owner": "group:default/g", "consumers": ["group:default/h", "user:default/ada"],
             "issuers": [{"issuer": "https://a", "audiences": ["x"], "groups": {"transform": null, "table": {"1": "group:default/g", "2": "group:default/other"}}}],
             "policy": {"agents": "read_only", "mode": "shadow", "rules": [
-                {"name": "health", "paths": ["/x/health"], "allow": ["anyone"]}, {"name": "catalog", "allow": ["owner", "consumer"]}]},
+                {"name": "health", "paths": ["/x/health"], "allow": ["anyone"]},
+                {"name": "catalog-read", "methods": ["GET", "HEAD", "OPTIONS"], "allow": ["owner", "consumer"]},
+                {"name": "catalog-write", "allow": ["owner"]}]},
             "quotas": {"policies": [
                 {"name": "q", "per": "group", "windows": ["9/1m"], "overrides": {"group:default/g": ["2/1m"]}},
                 {"name": "u", "per": "user", "windows": ["1/1h"]}]},

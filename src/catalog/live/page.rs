@@ -1,8 +1,10 @@
 //! A page of the catalog API's query: how it is asked for, and what it says.
 
 use crate::catalog::entity::Raw;
-use crate::catalog::{ACCESS, AGENTS, Entity, GROUP_IDS, KONG_SERVICE, QUOTA_TIER, SERVICE, WRITE_ACCESS};
-use crate::config::CatalogSource;
+use crate::catalog::{
+    ACCESS, AGENTS, APPROVED_CONSUMERS, Entity, GROUP_IDS, KONG_SERVICE, QUOTA_TIER, SERVICE, WRITE_ACCESS,
+};
+use crate::config::{CatalogSource, Consumers};
 use crate::http::Call;
 use crate::json::Object;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -62,7 +64,11 @@ impl Query {
         let own = source.group_annotations.iter().map(String::as_str);
         let (fields, annotations): (_, Vec<&str>) = match self {
             Self::Groups => (GROUP_FIELDS, GROUP_IDS.into_iter().chain(own).chain([QUOTA_TIER]).collect()),
-            Self::Entities => (FIELDS, vec![SERVICE, KONG_SERVICE, ACCESS, WRITE_ACCESS, AGENTS, QUOTA_TIER]),
+            Self::Entities => {
+                let approved = (source.consumers == Consumers::Approved).then_some(APPROVED_CONSUMERS);
+                let always = [SERVICE, KONG_SERVICE, ACCESS, WRITE_ACCESS, AGENTS, QUOTA_TIER];
+                (FIELDS, always.into_iter().chain(approved).collect())
+            }
         };
         let mut fields = fields.to_owned();
         for annotation in annotations {

@@ -5,6 +5,7 @@ use super::page::{Page, Query};
 use crate::catalog::{Builder, Built};
 use crate::host::{SharedData, UnixMillis, millis};
 use crate::http::{Call, Reply};
+use crate::shared_record::Lease;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -77,11 +78,10 @@ impl fmt::Display for PassResult {
     }
 }
 
-/// Leave to read a catalog.
+/// Leave to read a catalog. Dropping it gives it back.
 pub struct Pass {
     catalog: Rc<LiveCatalog>,
-    /// Tells this reading from others, in shared data.
-    id: u64,
+    lease: Lease,
     begun: UnixMillis,
     /// How long whoever began it can wait.
     patience: Option<Duration>,
@@ -117,10 +117,15 @@ pub struct Summary {
 }
 
 impl Pass {
-    pub(super) fn new(catalog: Rc<LiveCatalog>, id: u64, begun: UnixMillis, patience: Option<Duration>) -> Box<Self> {
+    pub(super) fn new(
+        catalog: Rc<LiveCatalog>,
+        lease: Lease,
+        begun: UnixMillis,
+        patience: Option<Duration>,
+    ) -> Box<Self> {
         let source = catalog.source();
-        let builder = Builder::new(source.system_consumers, &source.group_annotations);
-        Box::new(Self { catalog, id, begun, patience, builder, query: Query::Groups, cursor: None, pages: 0 })
+        let builder = Builder::new(source.consumers, source.system_consumers, &source.group_annotations);
+        Box::new(Self { catalog, lease, begun, patience, builder, query: Query::Groups, cursor: None, pages: 0 })
     }
 
     /// The catalog that is read.
@@ -152,29 +157,34 @@ impl Pass {
         }
         self.cursor = next;
         if self.patience.is_some_and(|patience| now.since(self.begun) > patience) {
-            self.catalog.give_up(store, now, self.id);
+            self.catalog.give_up(store, now, self.lease);
             return Progress::Done(PassResult::LeftToTicks, None);
         }
-        if self.catalog.renew(store, now, self.id) {
+        if self.catalog.renew(store, now, &self.lease) {
             return Progress::Next(self);
         }
         Progress::Done(PassResult::Overtaken, None)
     }
 
+    /// Whoever needed it is gone: others may read at once.
+    pub fn leave(self, store: &dyn SharedData, now: UnixMillis) {
+        self.catalog.shared.leave(store, now, self.lease);
+    }
+
     fn failed(self, store: &dyn SharedData, now: UnixMillis, fault: PassResult) -> Progress {
-        self.catalog.settle_failure(store, now, fault);
+        self.catalog.settle_failure(store, now, self.lease, None);
         Progress::Done(fault, None)
     }
 
     fn finished(self, store: &dyn SharedData, now: UnixMillis) -> Progress {
-        let Self { catalog, begun, builder, pages, .. } = self;
-        let Built { index, entities, groups, faults } = builder.finish();
-        let doubt = catalog.doubt(&index, entities);
-        if let Some(doubt) = doubt {
-            catalog.settle_failure(store, now, doubt);
+        let Self { catalog, lease, begun, builder, pages, .. } = self;
+        let before = catalog.in_force(store, now);
+        let Built { index, entities, groups, faults } = builder.finish(before.as_deref());
+        if let Some((doubt, doubted)) = catalog.doubt(&index, entities) {
+            catalog.settle_failure(store, now, lease, doubted.as_ref());
             return Progress::Done(doubt, None);
         }
-        let changed = catalog.settle(store, now, begun, index, (entities, groups));
+        let changed = catalog.settle(store, now, lease, begun, (index, entities, groups));
         let millis = millis(now.since(begun));
         Progress::Done(PassResult::Fetched, Some(Summary { entities, groups, pages, millis, changed, faults }))
     }

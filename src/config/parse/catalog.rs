@@ -3,7 +3,7 @@
 use super::keys::endpoint;
 use super::{Parsed, in_range, not_allowed, once};
 use crate::config::error::{ConfigError, Problem};
-use crate::config::{Catalog, CatalogSource, OnStale, raw};
+use crate::config::{Catalog, CatalogSource, Consumers, OnStale, raw};
 use crate::http::Endpoint;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,6 +27,11 @@ pub(super) fn catalog(raw: raw::Catalog) -> Parsed<Catalog> {
             refresh: seconds(raw.refresh_seconds, 5, 3_600, "refresh_seconds")?,
             timeout: Duration::from_millis(in_range(raw.timeout_ms, 100, 30_000, at("timeout_ms"))?),
             page_size: in_range(raw.page_size, 10, 2_000, at("page_size"))?,
+            consumers: match raw.consumers {
+                raw::Consumers::Declared => Consumers::Declared,
+                raw::Consumers::Approved => Consumers::Approved,
+                raw::Consumers::None => Consumers::None,
+            },
             system_consumers: raw.system_consumers,
             parent_groups: raw.parent_groups,
             group_annotations: annotations(raw.group_annotations.0)?,

@@ -12,7 +12,7 @@ mod verification;
 pub use preset::group_annotation;
 
 use super::error::{ConfigError, Problem};
-use super::{Audit, Catalog, Config, ConsumerHeaders, Credentials, Mode, OnStale, Tags, Zones, raw};
+use super::{Audit, Catalog, Config, ConsumerHeaders, Credentials, Mode, OnStale, Quotas, Tags, Zones, raw};
 use crate::entity::{DEFAULT_NAMESPACE, EntityRef};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -38,11 +38,16 @@ impl Config {
         let known = Known { owner: owner.is_some(), catalog: catalog.as_ref() };
         known.check_entity(entity.is_some(), owner.is_some() || !consumers.is_empty())?;
         let policy = policy::policy(raw.policy, known)?;
+        let quotas = raw.quotas.map(|quotas| quota::quotas(quotas, known.catalog.is_some())).transpose()?;
+        let has_cost = |quotas: &Quotas| quotas.policies.iter().any(|policy| !policy.cost.is_empty());
+        let depends_on_method =
+            catalog.is_some() || policy.depends_on_method() || quotas.as_ref().is_some_and(has_cost);
         Ok(Self {
+            depends_on_method,
+            quotas,
             credentials: credentials(raw.credentials, policy.mode)?,
             policy,
             issuers: issuer::issuers(raw.issuers.0, &issuer_texts, known, &catalog_text)?,
-            quotas: raw.quotas.map(|quotas| quota::quotas(quotas, known.catalog.is_some())).transpose()?,
             entity,
             catalog,
             owner,

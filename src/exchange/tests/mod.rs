@@ -3,8 +3,11 @@
 mod catalog;
 mod engine;
 mod floods;
+mod groups;
+mod leaving;
 mod providers;
 mod rotation;
+mod trust;
 mod userinfo;
 
 use super::*;

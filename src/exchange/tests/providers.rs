@@ -14,11 +14,11 @@ fn with(settings: Value) -> Value {
     config
 }
 
-fn with_remote_keys() -> Value {
+pub(super) fn with_remote_keys() -> Value {
     with(json!({"jwks_uri": "https://idp.example/keys", "upstream": "idp.example:443"}))
 }
 
-fn ok(body: impl AsRef<[u8]>) -> Reply {
+pub(super) fn ok(body: impl AsRef<[u8]>) -> Reply {
     Reply { status: 200, cache_control: None, body: body.as_ref().to_vec() }
 }
 

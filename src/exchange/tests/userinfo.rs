@@ -3,7 +3,7 @@
 use super::*;
 use crate::identity::TokenError;
 
-fn config_with_userinfo() -> Value {
+pub(super) fn config_with_userinfo() -> Value {
     let mut config = config();
     let own = json!({
         "preset": "backstage", "issuer": "https://portal.example/api/auth", "upstream": "portal:7007",
@@ -13,7 +13,7 @@ fn config_with_userinfo() -> Value {
     config
 }
 
-fn backstage_token(claims: Value) -> String {
+pub(super) fn backstage_token(claims: Value) -> String {
     let mut all = json!({"iss": "https://portal.example/api/auth", "aud": "backstage", "sub": "user:default/ada"});
     all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
     token(all)
@@ -23,7 +23,7 @@ fn reply(status: u16, body: &Value) -> Option<Reply> {
     Some(Reply { status, cache_control: None, body: body.to_string().into_bytes() })
 }
 
-fn told(subject: &str, refs: Value) -> Option<Reply> {
+pub(super) fn told(subject: &str, refs: Value) -> Option<Reply> {
     reply(200, &json!({"claims": {"sub": subject, "ent": refs}}))
 }
 
@@ -90,4 +90,38 @@ fn an_issuer_that_does_not_tell_is_left_alone_for_a_moment_and_then_asked_again(
     assert_eq!(answered(node.send_at(&route, UnixMillis(NOW.0 + 9_000), &request).1).0, 503);
     let (_, effect) = node.send_at(&route, UnixMillis(NOW.0 + 10_000), &request);
     assert!(matches!(effect, Effect::Dispatch(_)));
+}
+
+#[test]
+fn an_issuer_is_asked_by_so_many_requests_at_a_time() {
+    let node = Node::new();
+    let mut config = config_with_userinfo();
+    config["policy"]["rules"] = json!([
+        {"name": "health", "paths": ["/health"], "allow": ["authenticated"]}, {"name": "read", "allow": ["owner"]}
+    ]);
+    let route = node.route(&config);
+    let ask = |name: &str, path: &str, now: UnixMillis| {
+        let request = sent("GET", path, Some(&backstage_token(json!({"jti": name}))));
+        node.send_at(&route, now, &request)
+    };
+    let mut waiting: Vec<_> = (0..16)
+        .map(|number| match ask(&format!("t{number}"), "/", NOW) {
+            (exchange, Effect::Dispatch(_)) => exchange,
+            (_, effect) => panic!("{:?}", answered(effect)),
+        })
+        .collect();
+    let Effect::Answer(answer) = ask("more", "/", NOW).1 else { panic!("one too many asks") };
+    let line: Value = serde_json::from_str(&answer.audit.unwrap().1).unwrap();
+    assert_eq!((answer.status, line["reason"].as_str()), (503, Some("groups_unavailable")));
+    assert!(answer.headers.iter().any(|(name, _)| *name == "retry-after"));
+    forwarded(ask("no groups needed", "/health", NOW).1);
+    // One has its answer and another one's client leaves: there are two places, for tokens that had none as well.
+    let request = sent("GET", "/", Some(&backstage_token(json!({"jti": "t0"}))));
+    let answer = told("user:default/ada", json!(["group:default/payments"]));
+    forwarded(waiting.remove(0).answered(&node.cx(NOW), &request, answer.as_ref()).1);
+    waiting.remove(0).finished(&node.cx(NOW), None);
+    let later = UnixMillis(NOW.0 + 1000);
+    let asking: Vec<_> = ["more", "and more"].map(|name| ask(name, "/", later)).into();
+    assert!(asking.iter().all(|(_, effect)| matches!(effect, Effect::Dispatch(_))));
+    assert_eq!(answered(ask("too many", "/", later).1).0, 503);
 }

@@ -4,8 +4,8 @@ use super::support::{KEYS, PROFILES, TICK_MS, count, module, token};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use test_harness::{
-    Clock, Dispatch, FilterModule, Node, Outcome, Profile, Reply, RequestHead, UpstreamReply, UpstreamRequest, Worker,
-    Zone, drive,
+    Clock, Dispatch, FilterModule, Metric, Node, Outcome, Profile, Reply, RequestHead, Step, UpstreamReply,
+    UpstreamRequest, Worker, Zone, drive,
 };
 
 const MIB: usize = 1 << 20;
@@ -18,6 +18,8 @@ struct Backstage {
     page: usize,
     /// Added to the number of an API's owner.
     shift: usize,
+    /// The API whose service the first API claims, with the other annotation.
+    rival: Option<usize>,
 }
 
 impl Backstage {
@@ -40,7 +42,11 @@ impl Backstage {
 
     fn entity(&self, n: usize) -> Value {
         let api = n / 2;
-        let (kind, owner, annotations) = if n.is_multiple_of(2) {
+        let (kind, owner, annotations) = if let (0, Some(rival)) = (n, self.rival) {
+            let claim =
+                json!({"backstage-kong/service": format!("service-{rival}"), "backstage-kong/access": "anyone"});
+            ("API", api + self.shift, claim)
+        } else if n.is_multiple_of(2) {
             ("API", api + self.shift, json!({"kong-manager/service-name": format!("service-{api}")}))
         } else {
             ("Component", api + 1, json!({}))
@@ -85,8 +91,18 @@ fn start(node: &Node, filter: &Arc<FilterModule>, config: &Value) -> Worker {
 }
 
 fn request(group: &str) -> RequestHead {
+    with_method("GET", group)
+}
+
+fn with_method(method: &str, group: &str) -> RequestHead {
     let token = token(json!({"groups": [group]}));
-    RequestHead::get("/payments/42").header("authorization", format!("Bearer {token}"))
+    RequestHead::new(method, "/payments/42").header("authorization", format!("Bearer {token}"))
+}
+
+/// The request as one to a route of this service.
+fn to_service(profile: Profile, request: RequestHead, service: &str) -> RequestHead {
+    let property = if profile == Profile::Kong { "kong.service_name" } else { "xds.cluster_name" };
+    request.property(property, service)
 }
 
 fn send(worker: &mut Worker, request: RequestHead, backstage: &Backstage) -> Outcome {
@@ -114,24 +130,59 @@ fn tick(node: &Node, worker: &mut Worker, backstage: &Backstage) -> (usize, u64)
 
 #[test]
 #[ignore = "needs the release wasm; make test runs it"]
+fn clients_that_come_and_go_do_not_keep_a_cold_node_without_a_catalog() {
+    let filter = module();
+    for profile in PROFILES {
+        let (node, backstage) = (node(profile), Backstage { apis: 30, groups: 10, page: 7, shift: 0, rival: None });
+        let mut worker = start(&node, &filter, &config(json!({"entity": "api:default/service-api-2"})));
+        let (mut waiting, mut statuses) = (None, Vec::new());
+        for _ in 0..40 {
+            node.advance(TICK_MS / 2);
+            if let Some(id) = waiting.take() {
+                worker.abort(id).unwrap();
+            }
+            match worker.begin("payments", request("team-2")).unwrap() {
+                (id, Step::Dispatch(_)) => waiting = Some(id),
+                (id, Step::LocalResponse(head)) => {
+                    statuses.push(head.status);
+                    worker.finish(id, head.status).unwrap();
+                }
+                (id, step) => {
+                    assert!(matches!(step, Step::Forward(_)), "{profile:?}: {step:?}");
+                    statuses.push(200);
+                    worker.response(id, 200, Vec::new()).unwrap();
+                    worker.finish(id, 200).unwrap();
+                }
+            }
+            for call in worker.run_due_ticks(node.now_ms()).unwrap() {
+                worker.dispatch_reply(call.token, Ok(backstage.answer(&call))).unwrap();
+            }
+        }
+        assert_eq!(statuses.len(), 39, "{profile:?}: one request reads, then ticks do");
+        assert_eq!(statuses.last(), Some(&200), "{profile:?}: {statuses:?}");
+        assert_eq!(worker.died_of(), None, "{profile:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs the release wasm; make test runs it"]
 fn the_entity_is_found_by_the_name_of_the_service_and_decided_by_its_owners_and_consumers() {
     let filter = module();
     for profile in PROFILES {
-        let (node, backstage) = (node(profile), Backstage { apis: 30, groups: 10, page: 7, shift: 0 });
+        let (node, backstage) = (node(profile), Backstage { apis: 30, groups: 10, page: 7, shift: 0, rival: None });
         let mut worker = start(&node, &filter, &config(json!({})));
-        let behind = |request: RequestHead, service: &str| {
-            let property = if profile == Profile::Kong { "kong.service_name" } else { "xds.cluster_name" };
-            request.property(property, service)
-        };
+        let behind = |request: RequestHead, service: &str| to_service(profile, request, service);
         let cases = [
-            ("service-12", "team-2", 200, "owner"),
-            ("service-12", "team-3", 200, "consumer"),
-            ("service-12", "team-4", 403, "not_allowed"),
-            ("service-99", "team-2", 403, "entity_unknown"),
+            ("GET", "service-12", "team-2", 200, "owner"),
+            ("GET", "service-12", "team-3", 200, "consumer"),
+            ("GET", "service-12", "team-4", 403, "not_allowed"),
+            ("GET", "service-99", "team-2", 403, "entity_unknown"),
+            ("POST", "service-12", "team-2", 200, "owner"),
+            ("POST", "service-12", "team-3", 403, "not_allowed"),
         ];
-        for (index, (service, group, status, reason)) in cases.into_iter().enumerate() {
-            let outcome = send(&mut worker, behind(request(group), service), &backstage);
-            assert_eq!(outcome.status, status, "{profile:?} {service} {group}: {}", outcome.text());
+        for (index, (method, service, group, status, reason)) in cases.into_iter().enumerate() {
+            let outcome = send(&mut worker, behind(with_method(method, group), service), &backstage);
+            assert_eq!(outcome.status, status, "{profile:?} {method} {service} {group}: {}", outcome.text());
             let reads = outcome.dispatches.len();
             assert_eq!(reads, if index == 0 { 2 + 9 } else { 0 }, "{profile:?}: the first request reads the catalog");
             let told = outcome.logs.iter().any(|line| line.text.contains(&format!("\"reason\":\"{reason}\"")));
@@ -153,9 +204,47 @@ fn the_entity_is_found_by_the_name_of_the_service_and_decided_by_its_owners_and_
 
 #[test]
 #[ignore = "needs the release wasm; make test runs it"]
+fn a_claim_to_the_service_of_another_changes_nothing_where_that_is_known() {
+    let filter = module();
+    for profile in PROFILES {
+        let mut backstage = Backstage { apis: 30, groups: 10, page: 100, shift: 0, rival: None };
+        let known = node(profile);
+        let (mut leader, mut follower) =
+            (start(&known, &filter, &config(json!({}))), start(&known, &filter, &config(json!({}))));
+        known.advance(5_000);
+        tick(&known, &mut leader, &backstage);
+        backstage.rival = Some(12);
+        for _ in 0..2 {
+            known.advance(60_000);
+            tick(&known, &mut leader, &backstage);
+            known.advance(2_000);
+            for worker in [&mut leader, &mut follower] {
+                for (group, status) in [("team-2", 200), ("team-3", 200), ("team-0", 403)] {
+                    let outcome = send(worker, to_service(profile, request(group), "service-12"), &backstage);
+                    assert_eq!(outcome.status, status, "{profile:?} {group}: {}", outcome.text());
+                }
+            }
+        }
+        let told =
+            leader.logs().iter().filter(|line| line.text.contains("the claim of api:default/service-api-0 changes"));
+        assert_eq!(told.count(), 1, "{profile:?}: it is told when it changes");
+        let faults =
+            known.metrics().into_iter().find(|(name, _)| name.contains("catalog_faults")).map(|(_, metric)| metric);
+        assert_eq!(faults, Some(Metric::Gauge(1)), "{profile:?}");
+
+        let new = node(profile);
+        let mut worker = start(&new, &filter, &config(json!({})));
+        let outcome = send(&mut worker, to_service(profile, request("team-2"), "service-12"), &backstage);
+        let told = outcome.logs.iter().any(|line| line.text.contains("entity_ambiguous"));
+        assert!(outcome.status == 403 && told, "{profile:?}: {}", outcome.text());
+    }
+}
+
+#[test]
+#[ignore = "needs the release wasm; make test runs it"]
 fn on_kong_a_tag_of_the_route_or_the_service_names_the_entity() {
     let (node, backstage, filter) =
-        (node(Profile::Kong), Backstage { apis: 30, groups: 10, page: 100, shift: 0 }, module());
+        (node(Profile::Kong), Backstage { apis: 30, groups: 10, page: 100, shift: 0, rival: None }, module());
     for (property, value) in [
         ("kong.router.route", json!({"name": "r", "tags": ["x", "backstage-entity:api:service-api-12"]})),
         ("kong.router.service", json!({"name": "s", "tags": ["backstage-entity:api:default:service-api-12"]})),
@@ -178,7 +267,8 @@ fn fifty_thousand_entities_and_two_thousand_groups_cost_so_much() {
     println!("| | Kong | Envoy |\n| --- | ---: | ---: |");
     let mut columns = Vec::new();
     for profile in PROFILES {
-        let (node, mut backstage) = (node(profile), Backstage { apis: 25_000, groups: 2_000, page: 500, shift: 0 });
+        let (node, mut backstage) =
+            (node(profile), Backstage { apis: 25_000, groups: 2_000, page: 500, shift: 0, rival: None });
         let named = config(json!({"entity": "api:default/service-api-24000"}));
         let (mut leader, mut follower) = (start(&node, &filter, &named), start(&node, &filter, &named));
         let fresh = follower.memory_bytes();

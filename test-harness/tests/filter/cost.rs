@@ -35,7 +35,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "token seen before",
         status: 200,
-        bounds: [(73_500, 35, 6500), (66_000, 28, 5700)],
+        bounds: [(80_300, 35, 6900), (73_000, 28, 6100)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             (config(two_windows()), vec![request.clone(), request.clone()], request)
@@ -44,7 +44,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "token seen before, audited one time in a million",
         status: 200,
-        bounds: [(49_200, 33, 3800), (41_500, 26, 3000)],
+        bounds: [(55_200, 33, 4200), (47_200, 26, 3400)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             let mut config = config(two_windows());
@@ -73,7 +73,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "not allowed",
         status: 403,
-        bounds: [(56_600, 19, 3900), (56_500, 18, 3800)],
+        bounds: [(58_800, 19, 3900), (58_300, 18, 3800)],
         given: || {
             let request = get(&token(json!({"groups": ["strangers"]})));
             (config(two_windows()), vec![request.clone()], request)
@@ -82,7 +82,7 @@ const CASES: [Case; 9] = [
     Case {
         name: "quota exhausted",
         status: 429,
-        bounds: [(98_500, 24, 7300), (98_500, 23, 7200)],
+        bounds: [(107_400, 24, 7900), (107_800, 23, 7900)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             let quotas = json!({"quotas": {"policies": [{"name": "per-group", "per": "group", "windows": ["1/1h"]}]}});
@@ -92,13 +92,13 @@ const CASES: [Case; 9] = [
     Case {
         name: "not looked at, in a flood",
         status: 429,
-        bounds: [(98_000, 20, 4700), (98_000, 19, 4700)],
+        bounds: [(101_800, 20, 4800), (102_300, 19, 4800)],
         given: || (config(two_windows()), (0..21).map(forged).collect(), forged(21)),
     },
     Case {
         name: "without a token",
         status: 200,
-        bounds: [(32_300, 23, 1900), (26_700, 18, 1500)],
+        bounds: [(35_000, 23, 2100), (29_500, 18, 1700)],
         given: || {
             let request = RequestHead::get("/payments/42");
             let open = json!({"policy": {"rules": [{"allow": ["anyone"]}]}});

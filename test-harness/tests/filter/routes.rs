@@ -101,9 +101,9 @@ fn hostile_headers_do_not_trap() {
             (get(&good).header("baggage", b"\xff\xfe".to_vec()).header("x-request-id", b"\xff".to_vec()), 200),
             (get(&good).header("traceparent", b"\x80-\x80".to_vec()), 200),
             (RequestHead::get("/payments").header("authorization", b"Bearer \xff\xfe".to_vec()), 400),
-            (RequestHead::get("/payments").header("authorization", "x".repeat(100_000)), 400),
+            (RequestHead::get("/payments").header("authorization", "x".repeat(100_000)), 401),
             (RequestHead::get("/payments").header("authorization", format!("Bearer {}", "a".repeat(20_000))), 400),
-            (RequestHead::get("/payments").header("authorization", ""), 400),
+            (RequestHead::get("/payments").header("authorization", ""), 401),
             (RequestHead::new("G\u{e9}T", "/payments"), 401),
             (RequestHead::get(""), 401),
         ];
@@ -130,19 +130,18 @@ fn forged_tags_do_not_reach_the_upstream_in_any_spelling_with_or_without_a_token
         "X_Consumer_Username",
     ];
     for profile in PROFILES {
-        let open = config(json!({"policy": {"rules": [{"allow": ["anyone"]}]}}));
+        let policy = json!({"rules": [{"allow": ["anyone"]}]});
+        let open = config(json!({"policy": policy, "credentials": {"cors_preflight": "pass"}}));
         let mut worker = start(&node(profile), &[("payments", open)]);
         let preflight = RequestHead::new("OPTIONS", "/payments");
         let preflight =
             preflight.header("origin", "https://portal.example").header("access-control-request-method", "GET");
         for request in [RequestHead::get("/payments"), get(&token(json!({}))), preflight] {
-            let is_preflight = request.method == "OPTIONS";
             let request = forged.iter().fold(request, |request, name| request.header(*name, "user:default/root"));
             let upstream = send(&mut worker, request).upstream.unwrap();
             let left: Vec<_> = upstream.headers.iter().filter(|(_, value)| value == b"user:default/root").collect();
             assert!(left.is_empty(), "{profile:?}: {left:?}");
-            let entity = upstream.header("x-backstage-entity-ref").filter(|entity| !entity.is_empty());
-            assert_eq!(entity, (!is_preflight).then_some("api:default/payments"), "{profile:?}");
+            assert_eq!(upstream.header("x-backstage-entity-ref"), Some("api:default/payments"), "{profile:?}");
         }
     }
 }

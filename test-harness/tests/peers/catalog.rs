@@ -59,13 +59,19 @@ fn shop() -> Vec<Value> {
         // Behind the service of our host, and behind Envoy's cluster.
         owned("API", "payments", "payments", json!({"kong-manager/service-name": "echo"}), json!({})),
         owned("API", "envoys", "payments", json!({"backstage-kong/service": "peers:9080"}), json!({})),
-        owned("API", "ledger", "finance", json!({}), json!({})),
+        owned(
+            "API",
+            "ledger",
+            "finance",
+            json!({"backstage-kong/approved-consumers": "group:default/checkout"}),
+            json!({}),
+        ),
         owned(
             "Component",
             "web",
             "checkout",
             json!({}),
-            json!({"consumesApis": ["payments", "envoys"], "system": "shop"}),
+            json!({"consumesApis": ["payments", "envoys", "ledger"], "system": "shop"}),
         ),
         json!({"apiVersion": "backstage.io/v1alpha1", "kind": "System", "metadata": {"name": "shop"}, "spec": {"owner": "finance"}}),
     ]
@@ -146,6 +152,8 @@ async fn story(kind: Kind) {
             ("systems", config(json!({"entity": "api:default/payments", "catalog": {"system_consumers": true}}))),
             ("ledger", config(json!({"entity": "api:default/ledger"}))),
             ("parents", config(json!({"entity": "api:default/ledger", "catalog": parents}))),
+            ("approved", config(json!({"entity": "api:default/ledger", "catalog": {"consumers": "approved"}}))),
+            ("none", config(json!({"entity": "api:default/ledger", "catalog": {"consumers": "none"}}))),
             ("claims", config(json!({"entity": "api:default/payments", "issuers": by_annotation}))),
             ("users", config(json!({"entity": "api:default/payments", "issuers": backstages_own}))),
             ("unknown", config(json!({"entity": "api:default/unheard-of"}))),
@@ -171,6 +179,10 @@ async fn story(kind: Kind) {
         ("ledger", &finance, 200),
         ("ledger", &payments, 403),
         ("parents", &payments, 200),
+        ("approved", &checkout, 200),
+        ("approved", &search, 403),
+        ("none", &finance, 200),
+        ("none", &checkout, 403),
         ("claims", &kc, 200),
         ("claims", &payments, 403),
         ("users", &ada, 200),
@@ -198,6 +210,29 @@ async fn story(kind: Kind) {
         tokio::time::sleep(Duration::from_secs(2)).await;
         stays(&gateway, "found", allowed, 200, Duration::from_secs(1)).await;
         stays(&gateway, "found", denied, 403, Duration::from_secs(1)).await;
+    }
+
+    // What others may write into files of their own: they read what they say they consume, and that is all.
+    let (service, api) = if kind == Kind::OurHost { ("echo", "payments") } else { ("peers:9080", "envoys") };
+    let claim = json!({"backstage-kong/service": service, "backstage-kong/access": "anyone"});
+    backstage.upsert(owned("API", "aaa", "search", claim.clone(), json!({}))).await;
+    backstage.upsert(owned("Component", "aaa", "search", claim, json!({"consumesApis": [api, "ledger"]}))).await;
+    until(&gateway, "found", &search, 200, REFRESH + SLACK).await;
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    stays(&gateway, "found", &payments, 200, Duration::from_secs(1)).await;
+    for (route, token, method, status) in [
+        ("found", &search, "GET", 200),
+        ("found", &search, "POST", 403),
+        ("found", &payments, "POST", 200),
+        ("found", &finance, "GET", 403),
+        ("ledger", &search, "GET", 200),
+        ("approved", &search, "GET", 403),
+        ("approved", &checkout, "POST", 403),
+        ("approved", &checkout, "GET", 200),
+        ("none", &search, "GET", 403),
+    ] {
+        let answer = if method == "GET" { gateway.get(route, token).await } else { gateway.post(route, token).await };
+        assert_eq!(answer.status, status, "{route} {method}: {}", gateway.log());
     }
 }
 

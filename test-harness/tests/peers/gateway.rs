@@ -1,5 +1,6 @@
 //! Gateways that run the compiled filter, alike to use.
 
+use axum::http::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -62,16 +63,21 @@ impl Gateway {
 
     /// `GET` of a route's path with a bearer token.
     pub(crate) async fn get(&self, route: &str, token: &str) -> Incoming {
-        self.send(route, &[("authorization", format!("Bearer {token}").as_bytes())]).await
+        self.send(Method::GET, route, &[("authorization", format!("Bearer {token}").as_bytes())]).await
+    }
+
+    /// `POST` to it.
+    pub(crate) async fn post(&self, route: &str, token: &str) -> Incoming {
+        self.send(Method::POST, route, &[("authorization", format!("Bearer {token}").as_bytes())]).await
     }
 
     /// `GET` of a route's path.
     pub(crate) async fn plain(&self, route: &str) -> Incoming {
-        self.send(route, &[]).await
+        self.send(Method::GET, route, &[]).await
     }
 
-    async fn send(&self, route: &str, headers: &[(&str, &[u8])]) -> Incoming {
-        let mut request = Base::from(self.address).request(axum::http::Method::GET, &format!("/{route}"));
+    async fn send(&self, method: Method, route: &str, headers: &[(&str, &[u8])]) -> Incoming {
+        let mut request = Base::from(self.address).request(method, &format!("/{route}"));
         request.headers = header_map(headers.iter().copied()).unwrap();
         self.client.send(request, WAIT).await.unwrap_or_else(|error| panic!("{route}: {error}; {}", self.log()))
     }

@@ -14,7 +14,7 @@ use backstage_kong::config::{ClaimName, Config, Issuer, OnStale};
 use backstage_kong::denial::Denial;
 use backstage_kong::entity::EntityRef;
 use backstage_kong::exchange::{Context, Exchange, Route};
-use backstage_kong::ownership::Callee;
+use backstage_kong::ownership::{Callee, NoEntity, Word};
 use std::rc::Rc;
 
 /// A request that the filter has decided on.
@@ -31,12 +31,13 @@ pub(super) struct Run<'a> {
 /// Fills in the steps that were reached.
 pub(super) fn fill(explanation: &mut Explanation, run: &Run<'_>) {
     let Some(findings) = run.exchange.findings() else { return };
-    explanation.callee = findings.callee.map(callee);
+    explanation.callee = findings.callee.map(|found| callee(run, found));
     if findings.reason == "cors_preflight" {
         explanation.notes.push("a CORS preflight passes without a look at token and rules".to_owned());
         return;
     }
-    if matches!(findings.denial, Some(Denial::NoEntity(_))) {
+    if let Some(Denial::NoEntity(why)) = findings.denial {
+        explanation.notes.extend(claims(run, why));
         return;
     }
     let (mut credential, found) = token::credential(run);
@@ -87,14 +88,23 @@ impl Run<'_> {
     }
 }
 
-fn callee(callee: &Callee) -> CalleeFacts {
+fn callee(run: &Run<'_>, callee: &Callee) -> CalleeFacts {
+    let catalog = run.config().catalog.as_ref().filter(|_| callee.word == Word::Catalog);
     CalleeFacts {
         entity: callee.entity.to_string(),
         owners: texts(&callee.owners),
         consumers: texts(&callee.consumers),
+        consumers_by: catalog.map(|catalog| catalog.source.consumers.name()),
         lifecycle: callee.lifecycle.clone(),
         word: callee.word.name(),
     }
+}
+
+/// What a gateway may know that is not known here: which of several entities had the service before.
+fn claims(run: &Run<'_>, why: &NoEntity) -> Option<String> {
+    let NoEntity::Ambiguous(service) = why else { return None };
+    let claimants = texts(&run.catalog()?.claimants(service)).join(" and ");
+    Some(format!("{claimants} claim service {service:?}: a gateway that knew one of them before goes on with that one"))
 }
 
 fn texts(entities: &[EntityRef]) -> Vec<String> {
