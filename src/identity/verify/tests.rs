@@ -275,10 +275,10 @@ fn keys_that_a_token_brings_along_are_not_looked_at() {
         r#""x5c":["MIIB"]"#.into(),
     ] {
         let header = format!(r#"{{"alg":"ES256","kid":"es256",{brought}}}"#);
-        assert_eq!(outcome(&signed("ES256", &header, claims().to_string()), &issuers), Ok(()), "{brought}");
+        assert_eq!(outcome(&signed("ES256", header, claims().to_string()), &issuers), Ok(()), "{brought}");
         let header = format!(r#"{{"alg":"ES256","kid":"unknown",{brought}}}"#);
         assert_eq!(
-            outcome(&signed("ES256", &header, claims().to_string()), &issuers),
+            outcome(&signed("ES256", header, claims().to_string()), &issuers),
             Err(TokenError::NoKey),
             "{brought}"
         );
@@ -291,7 +291,7 @@ fn types_are_told_apart_where_the_issuer_demands_one() {
     let typed = |typ: Option<&str>| {
         let header = json!({"alg": "ES256", "kid": "es256", "typ": typ});
         let header = if typ.is_some() { header.to_string() } else { r#"{"alg":"ES256","kid":"es256"}"#.to_owned() };
-        outcome(&signed("ES256", &header, claims().to_string()), &issuers)
+        outcome(&signed("ES256", header, claims().to_string()), &issuers)
     };
     for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "vnd.backstage.user"] {
         assert_eq!(typed(Some(typ)), Ok(()), "{typ}");
