@@ -272,7 +272,7 @@ fn check_tells_who_can_become_a_consumer_and_what_that_gives() {
         ),
         (
             "trusted",
-            "f.yaml:2: error: catalog.consumers: unknown variant `trusted`, expected one of `declared`, `approved`, `none`",
+            "f.yaml:2: error: catalog.consumers: unknown variant, expected one of `declared`, `approved`, `none`",
         ),
     ] {
         let folder = Folder::new("check-rule", &[("f.yaml", &rule(consumers))]);
