@@ -1,8 +1,9 @@
 //! Calls to other servers.
 
+use super::buffers::call_response_body;
 use crate::http::{Call, Reply};
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType};
+use proxy_wasm::types::MapType;
 
 /// Makes a call; the answer comes under the token returned. `None` when the host does not take the call, for instance
 /// because it does not know the upstream.
@@ -21,7 +22,7 @@ pub(super) fn send(call: &Call) -> Option<u32> {
 /// The answer at hand. Of its body one byte more than `limit` is read, so that a longer one is seen to be too long.
 ///
 /// An answer without headers is a failure, and nothing may be read of it: Envoy has no map then, which the SDK takes for a
-/// reason to panic.
+/// reason to panic. So is an answer that was cut: its host gives a size, and no body.
 pub(super) fn reply(headers: usize, body_size: usize, limit: usize) -> Option<Reply> {
     if headers == 0 {
         return None;
@@ -31,7 +32,7 @@ pub(super) fn reply(headers: usize, body_size: usize, limit: usize) -> Option<Re
     let status = text(":status")?.parse().ok()?;
     let body = match body_size.min(limit.saturating_add(1)) {
         0 => Vec::new(),
-        size => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok().flatten().unwrap_or_default(),
+        size => call_response_body(size)?,
     };
     Some(Reply { status, cache_control: text("cache-control"), body })
 }

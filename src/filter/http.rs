@@ -11,8 +11,8 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 use std::rc::Rc;
 
-/// What later code in Kong is told of every request with an entity.
-const ASKED: &str = "backstage_entity";
+/// What later code in Kong is told of a request that was decided when it arrived.
+const DECIDED: &str = "backstage_decision";
 
 /// The filter's side of one request.
 pub(super) struct Http {
@@ -78,9 +78,10 @@ impl Http {
     }
 
     /// Kong sends a request on without asking the filter where a Lua plugin buffers the answer, and asks about the answer alone.
-    /// An instance that was lost with its memory has not seen the request either, but has told Kong of it.
+    /// An instance that took the place of a lost one has not seen the request either. Where the lost one had decided, Kong was told.
+    /// A request that still waited may have gone on without a decision, so its answer is withheld.
     fn was_not_asked(&self) -> bool {
-        let was_told = || property(&["kong", "ctx", "shared", ASKED]).is_some();
+        let was_told = || property(&["kong", "ctx", "shared", DECIDED]).is_some();
         !self.has_arrived && is_kong() && !was_told()
     }
 

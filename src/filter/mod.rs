@@ -3,6 +3,7 @@
 //! It translates callbacks into events for [`crate::exchange`] and its effects into host calls, and holds no policy of its
 //! own. Quirks of hosts that force its hand are named where they do.
 
+mod buffers;
 mod dispatch;
 mod facts;
 mod headers;

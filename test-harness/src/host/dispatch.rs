@@ -40,13 +40,15 @@ pub struct Reply {
     pub headers: HeaderPairs,
     /// The body.
     pub body: Vec<u8>,
+    /// Whether the connection ended within the body. Kong then reports the body's size, and refuses the body; Envoy has no answer.
+    pub is_cut: bool,
 }
 
 impl Reply {
     /// A reply without headers.
     #[must_use]
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into() }
+        Self { status, body: body.into(), ..Self::default() }
     }
 }
 

@@ -94,6 +94,8 @@ impl Worker {
             Active::Root(id) => id,
             Active::None => return Ok(Step::Background),
         };
+        let is_reset = |reply: &Reply| reply.is_cut && !kong;
+        let result = if result.as_ref().is_ok_and(is_reset) { Err(DispatchFailure::BrokenConnection) } else { result };
         let (mut headers, body) = result.as_ref().map_or((0, 0), |reply| (reply.headers.len(), reply.body.len()));
         if !kong && result.is_ok() {
             headers += 1;
@@ -104,8 +106,9 @@ impl Worker {
         self.state()?.answer = None;
         self.wake_others(owner)?;
         let Active::Exchange(id) = owner else { return Ok(Step::Background) };
+        // Kong lets a request go on whose answer trapped the instance.
         if ran.is_err() {
-            return self.fail(id);
+            return if kong { self.settle(id, CONTINUE) } else { self.fail(id) };
         }
         let exchange = self.exchange(id)?;
         if exchange.stage != Stage::Request {

@@ -57,6 +57,24 @@ fn an_issuer_and_an_upstream_are_enough_to_find_the_keys() {
 
 #[test]
 #[ignore = "needs the release wasm; make test runs it"]
+fn an_answer_that_is_cut_lets_nobody_pass_and_loses_no_instance() {
+    for profile in PROFILES {
+        let node = node(profile);
+        let mut worker = start(&node, &[("payments", config(json!({})))]);
+        let cut = || Ok(Reply { is_cut: true, ..key_set(&KEYS) });
+        let request = get(&token(json!({"groups": ["payments"]}))).header("x-backstage-user", "user:default/root");
+        let outcome = send_with(&mut worker, request.clone(), &mut |_| cut()).unwrap();
+        assert_eq!((outcome.status, outcome.dispatches.len()), (503, 1), "{profile:?}: {:?}", outcome.logs);
+        assert!(outcome.upstream.is_none(), "{profile:?}");
+        // The lease was given back, and the worker still counts the time until the next fetch.
+        node.advance(30_000);
+        let outcome = send(&mut worker, request);
+        assert_eq!((outcome.status, outcome.dispatches.len()), (200, 1), "{profile:?}: {:?}", outcome.logs);
+    }
+}
+
+#[test]
+#[ignore = "needs the release wasm; make test runs it"]
 fn metadata_that_fails_or_is_another_issuers_lets_nobody_pass() {
     let discovered = json!({"issuers": [{"issuer": ISSUER, "audiences": ["payments"], "upstream": "idp.example:443"}]});
     let other = json!({"issuer": "https://evil.example", "jwks_uri": format!("{ISSUER}/keys")}).to_string();

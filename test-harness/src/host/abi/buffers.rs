@@ -3,8 +3,8 @@
 use wasmtime::{Caller, Linker};
 
 use super::{Host, Returned, Status, trap};
-use crate::host::LogLevel;
 use crate::host::state::{HostState, Phase};
+use crate::host::{LogLevel, Reply};
 
 pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     linker.func_wrap(
@@ -67,6 +67,11 @@ impl Host<'_> {
 
     fn get_buffer(&mut self, kind: u32, start: u32, max: u32, data_at: u32, len_at: u32) -> Returned {
         if kind > 7 {
+            return Status::BadArgument.returned();
+        }
+        let is_cut = |reply: &Reply| reply.is_cut;
+        let answer = self.state().answer.as_ref().and_then(|answer| answer.result.as_ref().ok());
+        if kind == 4 && self.state().is_kong() && answer.is_some_and(is_cut) {
             return Status::BadArgument.returned();
         }
         let Some(bytes) = self.buffer(kind)? else { return Status::NotFound.returned() };

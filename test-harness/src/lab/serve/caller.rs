@@ -21,7 +21,7 @@ pub(super) async fn call(client: &Client, dispatch: Dispatch) -> Result<Reply, D
         FetchError::Reader(_) => DispatchFailure::Reader,
     })?;
     let headers = answer.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
-    Ok(Reply { status: answer.status, headers, body: answer.body.to_vec() })
+    Ok(Reply { status: answer.status, headers, body: answer.body.to_vec(), is_cut: false })
 }
 
 fn outgoing(dispatch: &Dispatch) -> Option<Outgoing> {
