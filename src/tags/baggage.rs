@@ -89,24 +89,35 @@ pub(super) fn has_own_members(line: &[u8]) -> bool {
     line.split(|b| *b == b',').any(|member| is_own_key(key(member)))
 }
 
-/// A well-formed `key=value` with printable ASCII whose key is not ours, however it is written.
+/// A well-formed `key=value` (§3.3.1) with printable ASCII whose key is not ours, however it is written. Some parsers give up the whole
+/// header at a key that is no token.
 fn is_foreign(member: &str) -> bool {
     let printable = member.bytes().all(|b| (b' '..=b'~').contains(&b));
-    let is_pair = member.split_once('=').is_some_and(|(key, _)| !key.trim().is_empty());
+    let is_pair = member.split_once('=').is_some_and(|(key, _)| is_token(key.trim()));
     printable && is_pair && !is_own_key(key(member.as_bytes()))
 }
 
-/// What stands before the value, or before the first property: parsers cut at either.
-fn key(member: &[u8]) -> &[u8] {
-    member.split(|b| matches!(b, b'=' | b';')).next().unwrap_or_default()
+fn is_token(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(is_token_byte)
 }
 
-/// Whether a parser may take the key for one of ours. Keys are plain tokens (§3.3.1.2), and yet OpenTelemetry's parsers decode
-/// them, a `+` too in Python, and some upstreams ignore letter case.
+/// A `tchar` of RFC 9110 §5.6.2.
+fn is_token_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+}
+
+/// What stands before the value.
+fn key(member: &[u8]) -> &[u8] {
+    member.split(|b| *b == b'=').next().unwrap_or_default()
+}
+
+/// Whether a parser may take the key for one of ours. Keys are plain tokens (§3.3.1.2), and yet OpenTelemetry's parsers decode them, skip
+/// `;` (Java), take `+` for a space (Python) or trim what Unicode calls space (Python, JavaScript, Go), and some upstreams ignore letter
+/// case. So one of ours between bytes that no key can have counts as ours.
 fn is_own_key(key: &[u8]) -> bool {
-    let spaced: Vec<u8> = percent_decode(key).map(|b| if b == b'+' { b' ' } else { b }).collect();
-    let key = spaced.trim_ascii();
-    KEYS.iter().any(|ours| ours.as_bytes().eq_ignore_ascii_case(key))
+    let decoded: Vec<u8> = percent_decode(key).collect();
+    let mut words = decoded.split(|b| *b == b'+' || !is_token_byte(*b));
+    words.any(|word| KEYS.iter().any(|ours| word.eq_ignore_ascii_case(ours.as_bytes())))
 }
 
 fn encode(value: &str, into: &mut String) {

@@ -1,4 +1,4 @@
-use super::baggage::baggage;
+use super::baggage::{baggage, has_own_members};
 use super::*;
 use crate::config::{Credentials, PrincipalKind};
 use crate::host::{Editing, Lines, RequestHeaders, UnixMillis, joined};
@@ -136,9 +136,21 @@ fn a_service_is_told_by_its_client_and_groups_that_are_missing_are_told_as_such(
 }
 
 #[test]
+fn a_line_with_a_forged_member_is_known_however_it_is_spaced() {
+    for line in
+        [&b"k=v,backstage.user=x"[..], b"\xa0backstage.user=x", b"\xc2\xa0backstage%2Euser=x", b";Backstage.Agent=x"]
+    {
+        assert!(has_own_members(line), "{}", line.escape_ascii());
+    }
+    for line in [&b"k=v"[..], b"k=backstage.user", b"backstage.users=x", b"\xff"] {
+        assert!(!has_own_members(line), "{}", line.escape_ascii());
+    }
+}
+
+#[test]
 fn baggage_keeps_foreign_members_and_drops_forged_ones() {
     let ours = "backstage.entity_ref=api:default/payments,backstage.owner=group:default/payments";
-    let cases: [(Option<&[u8]>, String); 12] = [
+    let cases: [(Option<&[u8]>, String); 16] = [
         (None, ours.into()),
         (Some(b"tenant=acme;p=1, k=v"), format!("{ours},tenant=acme;p=1,k=v")),
         (Some(b"backstage.user=user:default/root,k=v"), format!("{ours},k=v")),
@@ -149,6 +161,13 @@ fn baggage_keeps_foreign_members_and_drops_forged_ones() {
         (Some(b"%20backstage.owner%20;p=root,k=v"), format!("{ours},k=v")),
         (Some(b"backstage.user;p=1,k=v"), format!("{ours},k=v")),
         (Some(b"backstage%252Euser=x,backstage.users=y"), format!("{ours},backstage%252Euser=x,backstage.users=y")),
+        // Java skips the `;`.
+        (Some(b";backstage.user=user:default/root,k=v"), format!("{ours},k=v")),
+        // Python, JavaScript and Go trim these.
+        (Some(b"%C2%A0backstage.user=user:default/root,k=v"), format!("{ours},k=v")),
+        (Some(b"%0Bbackstage.agent=none,k=v"), format!("{ours},k=v")),
+        // Go gives up the whole header.
+        (Some(b"a b=c,k=v"), format!("{ours},k=v")),
         (Some(b"nonsense,,=x"), ours.into()),
         (Some(b"\xff\xfe"), ours.into()),
     ];
