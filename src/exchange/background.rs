@@ -2,7 +2,8 @@
 //! and counts are kept in step with a quota engine.
 //!
 //! One call at a time, and each at a tick of its own. Kong 3.9 demands it: a dispatch from the answer to another background call
-//! kills the worker, and so do two background calls at a time to one name that has to be resolved.
+//! kills the worker, and so do two background calls at a time to one name that has to be resolved, and one that waits for the look-up
+//! of a request.
 
 use super::upkeep::{fetch_answered, pass_answered, push_answered, tell_catalog};
 use super::{Context, Route, rotation};
@@ -12,7 +13,8 @@ use crate::http::{Call, Reply};
 use crate::keyring::{Fetch, RemoteKeySet};
 use crate::quota::engine::{EngineState, Push};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -34,8 +36,13 @@ pub struct Background {
     waiting: RefCell<VecDeque<Task>>,
     in_flight: RefCell<Option<InFlight>>,
     given_up: RefCell<Vec<GivenUp>>,
+    /// For each upstream that requests have asked, what those hold that wait for its answer.
+    asked: RefCell<HashMap<String, Rc<()>>>,
     surveyed: Cell<UnixMillis>,
 }
+
+/// What a request holds while it waits for an upstream's answer.
+pub struct Asking(#[expect(dead_code, reason = "held to be counted")] Rc<()>);
 
 /// A call that was made, and waits for its answer.
 struct InFlight {
@@ -81,6 +88,11 @@ pub fn tick(background: &Background, route: &Route, cx: &Context<'_>, send: &mut
     while let Some(task) = background.next() {
         let Some(errand) = task.begin(cx) else { continue };
         let call = errand.call(cx.now);
+        if background.is_asked(&call.to.upstream) {
+            // A later tick makes the call.
+            background.follow(Some(errand));
+            return;
+        }
         let token = if background.is_given_up(&call) { None } else { send(&call) };
         match token {
             Some(token) => {
@@ -114,6 +126,23 @@ impl Background {
     pub fn limit(&self, token: u32) -> Option<usize> {
         let in_flight = self.in_flight.borrow();
         in_flight.as_ref().filter(|call| call.token == token).map(|call| call.limit)
+    }
+
+    /// A request asks this upstream. Until what is returned is dropped, ticks do not.
+    pub fn asking(&self, upstream: &str) -> Asking {
+        let mut asked = self.asked.borrow_mut();
+        if let Some(held) = asked.get(upstream) {
+            return Asking(Rc::clone(held));
+        }
+        let held = Rc::default();
+        asked.insert(upstream.to_owned(), Rc::clone(&held));
+        Asking(held)
+    }
+
+    /// Whether a request waits for this upstream, and may wait for its name. An address needs no look-up.
+    fn is_asked(&self, upstream: &str) -> bool {
+        let is_waited_for = |held: &Rc<()>| Rc::strong_count(held) > 1;
+        self.asked.borrow().get(upstream).is_some_and(is_waited_for) && upstream.parse::<SocketAddr>().is_err()
     }
 
     /// Whether a call waits for its answer. One that has waited for too long is given up.

@@ -22,7 +22,7 @@ mod upkeep;
 mod userinfo;
 mod verification;
 
-pub use background::{Background, TICK, background_answered, tick};
+pub use background::{Asking, Background, TICK, background_answered, tick};
 pub use findings::Findings;
 pub use route::Route;
 use upkeep::fetch_answered;

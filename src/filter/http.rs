@@ -3,9 +3,9 @@
 use super::facts::Facts;
 use super::headers::Headers;
 use super::host::property;
-use super::vm::{self, is_kong, with_context};
+use super::vm::{self, background, is_kong, with_context};
 use super::{dispatch, ticker};
-use crate::exchange::{self, Answer, Effect, Exchange, Route};
+use crate::exchange::{self, Answer, Asking, Effect, Exchange, Route};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
@@ -32,6 +32,8 @@ struct Waiting {
     headers: Headers,
     /// Longest body of the answer.
     limit: usize,
+    /// Keeps ticks from asking the same server meanwhile.
+    asking: Asking,
 }
 
 impl Http {
@@ -46,7 +48,8 @@ impl Http {
             if let Effect::Dispatch(call) = effect {
                 if dispatch::send(&call).is_some() {
                     self.exchange = Some(exchange);
-                    self.waiting = Some(Waiting { headers, limit: call.limit });
+                    self.waiting =
+                        Some(Waiting { headers, limit: call.limit, asking: background().asking(&call.to.upstream) });
                     return Action::Pause;
                 }
                 // The host took no call: as good as a server that does not answer.
@@ -162,7 +165,8 @@ impl Drop for Http {
 impl Context for Http {
     fn on_http_call_response(&mut self, _token: u32, headers: usize, body_size: usize, _trailers: usize) {
         let (Some(exchange), Some(waiting)) = (self.exchange.take(), self.waiting.take()) else { return };
-        let Waiting { headers: request_headers, limit } = waiting;
+        let Waiting { headers: request_headers, limit, asking } = waiting;
+        drop(asking);
         let reply = dispatch::reply(headers, body_size, limit);
         let settled = with_context(|cx| exchange.answered(cx, &request_headers, reply.as_ref()));
         if let Action::Continue = self.carry_out(settled, request_headers) {

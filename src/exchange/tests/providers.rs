@@ -198,6 +198,23 @@ fn one_tick_looks_after_the_keys_of_all_routes_with_one_call_at_a_time() {
 }
 
 #[test]
+fn a_tick_does_not_ask_whom_a_request_waits_for_unless_by_an_address() {
+    for (upstream, is_asked) in [("idp.example:443", false), ("127.0.0.1:443", true)] {
+        let node = Node::new();
+        let route = node.route(&with(json!({"upstream": upstream, "jwks_uri": "https://idp.example/keys"})));
+        let asking = [node.background.asking(upstream), node.background.asking(upstream)];
+        assert_eq!(node.tick(&route, NOW).is_some(), is_asked, "{upstream}");
+        if !is_asked {
+            let [first, second] = asking;
+            drop(first);
+            assert_eq!(node.tick(&route, NOW), None, "another request waits");
+            drop(second);
+            assert!(node.tick(&route, NOW).is_some(), "nothing is lost by waiting");
+        }
+    }
+}
+
+#[test]
 fn a_provider_that_never_answers_keeps_others_waiting_for_a_minute_and_is_not_called_again() {
     let node = Node::new();
     let routes = [node.route(&with_remote_keys()), node.route(&with(json!({"issuer": "https://other.example"})))];

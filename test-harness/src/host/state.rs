@@ -221,6 +221,12 @@ impl HostState {
         }
     }
 
+    /// Whether the answer to a request's call to this name is awaited.
+    pub(crate) fn request_waits_for(&self, name: &str) -> bool {
+        let is_requests = |call: &Pending| matches!(call.owner, Active::Exchange(_));
+        self.pending.values().any(|call| is_requests(call) && call.host_name.as_deref() == Some(name))
+    }
+
     /// Whether a root context is waiting for an answer from a host of that name.
     pub(crate) fn background_waits_for(&self, host_name: &str) -> bool {
         let mut background = self.pending.values().filter(|pending| matches!(pending.owner, Active::Root(_)));

@@ -121,7 +121,7 @@ impl Host<'_> {
     }
 
     /// What a root context's call kills a worker of Kong's by. The real host dies a little later: of the first when the connection
-    /// is used, of the second when the name is not in its cache and has been resolved.
+    /// is used, of the others when the name is not in its cache and has been resolved.
     fn death_of_a_background_call(&self, host_name: Option<&str>) -> Option<String> {
         let state = self.state();
         if !(state.is_kong() && matches!(state.active, Active::Root(_))) {
@@ -130,8 +130,11 @@ impl Host<'_> {
         if state.phase == Phase::CallResponse {
             return Some("a call made in the answer to a root context's call".to_owned());
         }
-        let name = host_name.filter(|name| state.background_waits_for(name))?;
-        Some(format!("two background calls to {name} at a time"))
+        let name = host_name?;
+        if state.request_waits_for(name) {
+            return Some(format!("a background call to {name} while a request waits for it"));
+        }
+        state.background_waits_for(name).then(|| format!("two background calls to {name} at a time"))
     }
 
     /// The call, without token, body and time-out, or what the host dislikes about it.
