@@ -5,7 +5,7 @@
 use crate::catalog::live::Catalogs;
 use crate::commons::Commons;
 use crate::config::{Issuer, IssuerId};
-use crate::identity::{Budgets, Principal, TokenCache};
+use crate::identity::{Budgets, CacheSize, Principal, TokenCache, TokenError};
 use crate::jose::KeyId;
 use crate::keyring::Keyring;
 use crate::quota::KeySecrets;
@@ -25,6 +25,14 @@ pub struct Known {
     pub groups_by: GroupsBy,
 }
 
+/// Why a token is refused whose signature holds.
+pub struct Refused {
+    /// Why.
+    pub error: TokenError,
+    /// The key that verified it.
+    pub key: KeyId,
+}
+
 /// By what a caller's groups were found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupsBy {
@@ -36,12 +44,13 @@ pub enum GroupsBy {
 }
 
 /// State shared by the routes of a worker.
-#[derive(Default)]
 pub struct Worker {
     /// Key sets that providers serve.
     pub keyring: Keyring,
     /// Verified tokens.
     pub tokens: RefCell<TokenCache<Known>>,
+    /// Tokens whose signature holds and that are refused all the same: apart, so that they take no room from others.
+    pub refused: RefCell<TokenCache<Refused>>,
     /// What may be spent on tokens that do not hold.
     pub budgets: Budgets,
     /// Metric series.
@@ -55,6 +64,23 @@ pub struct Worker {
     issuers: Commons<IssuerId, Issuer>,
     /// The last day on which this worker warned of an issuer's keys.
     warned: RefCell<BTreeMap<IssuerId, u64>>,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self {
+            keyring: Keyring::default(),
+            tokens: RefCell::new(TokenCache::new(CacheSize::HELD)),
+            refused: RefCell::new(TokenCache::new(CacheSize::REFUSED)),
+            budgets: Budgets::default(),
+            telemetry: Telemetry::default(),
+            key_secrets: KeySecrets::default(),
+            catalogs: Catalogs::default(),
+            engines: Engines::default(),
+            issuers: Commons::default(),
+            warned: RefCell::default(),
+        }
+    }
 }
 
 impl Worker {

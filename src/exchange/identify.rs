@@ -4,16 +4,16 @@ use super::report::{Report, early_context};
 use super::request::Request;
 use super::userinfo::AwaitingUserinfo;
 use super::{Context, Effect, RequestContext, Route, State, Step, admit, deny, fetch_answered, verification};
-use crate::config::{Issuer, KeySource};
+use crate::config::{Issuer, IssuerId, KeySource};
 use crate::denial::Denial;
 use crate::host::UnixMillis;
 use crate::http::Reply;
-use crate::identity::{Groups, GroupsUnknown, Keys, TokenError, Unverified, Verified, find_credential};
-use crate::jose::KeySet;
+use crate::identity::{Groups, GroupsUnknown, Keys, Signed, TokenError, Unverified, Verified, find_credential};
+use crate::jose::{KeyId, KeySet};
 use crate::keyring::{Fetch, RemoteKeySet, Want};
 use crate::ownership;
 use crate::tags::Value;
-use crate::worker::{GroupsBy, Known};
+use crate::worker::{GroupsBy, Known, Refused};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(super) struct AwaitingKeys {
 
 /// What looking for a token's key came to.
 enum Sought {
-    Verified(Verified),
+    Signed(Signed),
     Fetch(Fetch),
     Denied(Denial),
 }
@@ -36,9 +36,9 @@ enum Sought {
 /// No key fits: the one finding that newer keys may change.
 const NO_KEY: Denial = Denial::Token(TokenError::NoKey);
 
-impl From<Result<Verified, Denial>> for Sought {
-    fn from(outcome: Result<Verified, Denial>) -> Self {
-        outcome.map_or_else(Self::Denied, Self::Verified)
+impl From<Result<Signed, Denial>> for Sought {
+    fn from(outcome: Result<Signed, Denial>) -> Self {
+        outcome.map_or_else(Self::Denied, Self::Signed)
     }
 }
 
@@ -51,8 +51,10 @@ pub(super) fn identify(route: &Rc<Route>, request: Request, cx: &RequestContext<
         Ok(Some(found)) => found,
         Err(error) => return deny(Report::new(route, request), Denial::Credential(error), cx),
     };
-    if let Some(known) = recall(route, &request, found.bytes(), cx) {
-        return admit::admit(route, request, Some(known), cx);
+    match recall(route, &request, found.bytes(), cx) {
+        Some(Ok(known)) => return admit::admit(route, request, Some(known), cx),
+        Some(Err(error)) => return deny(Report::new(route, request), Denial::Token(error), cx),
+        None => {}
     }
     let token = match found.token() {
         Ok(token) => token,
@@ -63,7 +65,7 @@ pub(super) fn identify(route: &Rc<Route>, request: Request, cx: &RequestContext<
         Err(error) => return deny(Report::new(route, request), Denial::Token(error), cx),
     };
     match seek(route, &unverified, cx) {
-        Sought::Verified(verified) => welcome(route, request, token, verified, cx),
+        Sought::Signed(signed) => signature_held(route, request, token, signed, cx),
         Sought::Denied(denial) => deny(Report::new(route, request), denial, cx),
         Sought::Fetch(fetch) => AwaitingKeys { route: route.clone(), request, token, unverified, fetch }.ask(),
     }
@@ -85,33 +87,42 @@ impl AwaitingKeys {
         if let Some(fetch) = fetch_answered(fetch, cx, reply) {
             return Self { route, request, token, unverified, fetch }.ask();
         }
-        let verified = match set.current(cx.store, cx.now) {
+        let signed = match set.current(cx.store, cx.now) {
             None => Err(unavailable(&set, set.remote().fetch.cooldown, cx)),
             Some(keys) => verification::verify(&route, &unverified, Keys::Set(&keys), cx).map_err(|denial| {
                 let is_known = denial != NO_KEY || !set.is_down();
                 if is_known { denial } else { unavailable(&set, set.remote().fetch.cooldown, cx) }
             }),
         };
-        match verified {
-            Ok(verified) => welcome(&route, request, token, verified, cx),
+        match signed {
+            Ok(signed) => signature_held(&route, request, token, signed, cx),
             Err(denial) => deny(Report::new(&route, request), denial, cx),
         }
     }
 }
 
-/// The caller of a token that was verified before, whose key still counts, and whose groups are as the catalog has them now.
-fn recall(route: &Route, request: &Request, token: &[u8], cx: &Context<'_>) -> Option<Rc<Known>> {
-    let found = cx.worker.tokens.borrow_mut().get(token, &route.issuer_ids, cx.now);
-    let known = found.and_then(|(issuer, known)| match route.key_set(issuer) {
-        None => Some(known),
-        Some(set) => set.current(cx.store, cx.now).filter(|keys| keys.has(known.key)).map(|_| known),
-    });
-    let known = known.filter(|known| match known.groups_by {
+/// What is known of a token that was verified before and whose key still counts: its caller, with its groups as the catalog
+/// has them now, or why it is refused.
+fn recall(route: &Route, request: &Request, token: &[u8], cx: &Context<'_>) -> Option<Result<Rc<Known>, TokenError>> {
+    let is_key_on = |issuer: IssuerId, key: KeyId| {
+        route.key_set(issuer).is_none_or(|set| set.current(cx.store, cx.now).is_some_and(|keys| keys.has(key)))
+    };
+    let is_current = |known: &Known| match known.groups_by {
         GroupsBy::Token => true,
         GroupsBy::Catalog(version) => version == groups_version(request),
-    });
-    cx.worker.telemetry.token_cache(cx.metrics, known.is_some());
-    known
+    };
+    let found = cx.worker.tokens.borrow_mut().get(token, &route.issuer_ids, cx.now);
+    let known = found.filter(|(issuer, known)| is_key_on(*issuer, known.key) && is_current(known));
+    let found = match known {
+        Some((_, known)) => Some(Ok(known)),
+        None => {
+            let refused = cx.worker.refused.borrow_mut().get(token, &route.issuer_ids, cx.now);
+            let refused = refused.filter(|(issuer, refused)| is_key_on(*issuer, refused.key));
+            refused.map(|(_, refused)| Err(refused.error.clone()))
+        }
+    };
+    cx.worker.telemetry.token_cache(cx.metrics, found.is_some());
+    found
 }
 
 fn groups_version(request: &Request) -> Option<u128> {
@@ -132,11 +143,11 @@ fn seek(route: &Route, unverified: &Unverified, cx: &RequestContext<'_>) -> Soug
 
 fn seek_remote(
     set: &Rc<RemoteKeySet>,
-    verify: &dyn Fn(&KeySet) -> Result<Verified, Denial>,
+    verify: &dyn Fn(&KeySet) -> Result<Signed, Denial>,
     may_wait: bool,
     cx: &Context<'_>,
 ) -> Sought {
-    let is_found = |outcome: &Result<Verified, Denial>| !matches!(outcome, Err(NO_KEY));
+    let is_found = |outcome: &Result<Signed, Denial>| !matches!(outcome, Err(NO_KEY));
     let known = set.current(cx.store, cx.now);
     if !(may_wait && set.is_overdue(cx.now))
         && let Some(outcome) = known.as_deref().map(verify).filter(is_found)
@@ -173,15 +184,19 @@ fn unavailable(set: &RemoteKeySet, retry_after: Duration, cx: &Context<'_>) -> D
     Denial::KeysUnavailable { had_keys: set.age(cx.now).is_some(), retry_after }
 }
 
-/// A token has held. Its groups may have to be asked for; then its caller is remembered until the token ends.
-fn welcome(route: &Rc<Route>, request: Request, token: String, verified: Verified, cx: &RequestContext<'_>) -> Step {
-    let (expires, key) = (verified.expires, verified.key);
-    let issuer = verified.issuer.clone();
-    let principal = match ownership::principal(verified, request.catalog.as_deref()) {
+/// A signature has held. What the token says may still not do; its groups may have to be asked for. Either way it is
+/// remembered until the token ends.
+fn signature_held(route: &Rc<Route>, request: Request, token: String, signed: Signed, cx: &RequestContext<'_>) -> Step {
+    let Signed { issuer, expires, key, claims } = signed;
+    let principal = claims.and_then(|claims| {
+        let verified = Verified { issuer: issuer.clone(), claims, expires, key };
+        ownership::principal(verified, request.catalog.as_deref())
+    });
+    let principal = match principal {
         Ok(principal) => principal,
         Err(error) => {
-            let denial = verification::in_vain(route, error, cx);
-            return deny(Report::new(route, request), denial, cx);
+            remember_refusal(token, &issuer, Refused { error: error.clone(), key }, expires, cx);
+            return deny(Report::new(route, request), Denial::Token(error), cx);
         }
     };
     let needs_catalog = issuer.groups.needs_catalog();
@@ -194,6 +209,17 @@ fn welcome(route: &Rc<Route>, request: Request, token: String, verified: Verifie
         Some(userinfo) => AwaitingUserinfo::ask(userinfo, newcomer),
         None => newcomer.remember(cx),
     }
+}
+
+/// The same token is refused again without being verified.
+pub(super) fn remember_refusal(
+    token: String,
+    issuer: &Issuer,
+    refused: Refused,
+    until: UnixMillis,
+    cx: &RequestContext<'_>,
+) {
+    cx.worker.refused.borrow_mut().insert(token, issuer.id, cx.now, until, Rc::new(refused));
 }
 
 /// A caller whose token has just been verified.

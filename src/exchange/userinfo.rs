@@ -1,20 +1,22 @@
 //! Groups that a token does not carry: asked of its issuer with the caller's own token, once a token.
 
-use super::identify::Newcomer;
+use super::identify::{Newcomer, remember_refusal};
 use super::report::{Report, early_context};
-use super::{Effect, RequestContext, State, Step, deny, verification};
+use super::{Effect, RequestContext, State, Step, deny};
 use crate::config::{Issuer, PrincipalKind, Userinfo};
+use crate::denial::Denial;
 use crate::http::{Call, Reply};
 use crate::identity::claims::{Claims, Names};
 use crate::identity::{Groups, GroupsUnknown, TokenError};
 use crate::ownership::map_groups;
 use crate::tags::Value;
-use crate::worker::Known;
+
+use crate::worker::{Known, Refused};
 use std::time::Duration;
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
-/// How long a caller is remembered without its groups after the issuer did not tell them.
+/// How long a caller is remembered without its groups after the issuer did not tell them, and a token as refused by it.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// A request whose caller is known but for its groups.
@@ -48,8 +50,11 @@ impl AwaitingUserinfo {
         match told {
             Told::Groups(groups) => newcomer.known.principal.groups = groups,
             Told::Refused => {
-                let denial = verification::in_vain(&newcomer.route, TokenError::RefusedByIssuer, cx);
-                return deny(Report::new(&newcomer.route, newcomer.request), denial, cx);
+                let Newcomer { route, request, token, issuer, known, expires } = newcomer;
+                let error = TokenError::RefusedByIssuer;
+                let refused = Refused { error: error.clone(), key: known.key };
+                remember_refusal(token, &issuer, refused, expires.min(cx.now.after(PAUSE)), cx);
+                return deny(Report::new(&route, request), Denial::Token(error), cx);
             }
             Told::Nothing => {
                 log::warn!("userinfo of issuer {} did not tell the groups of a token", newcomer.issuer.issuer);

@@ -2,9 +2,9 @@
 
 use super::{RequestContext, Route};
 use crate::denial::Denial;
-use crate::identity::{Address, Keys, Spender, TokenError, Unverified, Verified};
+use crate::identity::{Address, Keys, Signed, Spender, Unverified};
 
-/// Verifies a token with these keys, unless too many that did not hold have come.
+/// Verifies a token's signature with these keys, unless too many that did not hold have come.
 ///
 /// That no key fits is said first, for it costs nothing to find out.
 pub(super) fn verify(
@@ -12,10 +12,10 @@ pub(super) fn verify(
     unverified: &Unverified,
     keys: Keys<'_>,
     cx: &RequestContext<'_>,
-) -> Result<Verified, Denial> {
+) -> Result<Signed, Denial> {
     let attempt = unverified.attempt(keys, cx.now).map_err(Denial::Token)?;
     let (address, telemetry) = (client(cx), &cx.worker.telemetry);
-    if let Err(spent) = route.budget.ask(address, cx.now) {
+    if let Err(spent) = route.budget.ask(address, attempt.cost(), cx.now) {
         let result = match spent.by {
             Spender::Address => "address_spent",
             Spender::Worker => "worker_spent",
@@ -26,16 +26,10 @@ pub(super) fn verify(
     let outcome = attempt.verify();
     match &outcome {
         Ok(_) => route.budget.held(address, cx.now),
-        Err(_) => route.budget.failed(address, attempt.signatures(), cx.now),
+        Err(_) => route.budget.failed(address, attempt.cost(), cx.now),
     }
     telemetry.verification(cx.metrics, if outcome.is_ok() { "held" } else { "failed" });
     outcome.map_err(Denial::Token)
-}
-
-/// A token whose signature held is refused all the same, and so not remembered: it was looked at for nothing.
-pub(super) fn in_vain(route: &Route, error: TokenError, cx: &RequestContext<'_>) -> Denial {
-    route.budget.failed(client(cx), 1, cx.now);
-    Denial::Token(error)
 }
 
 fn client(cx: &RequestContext<'_>) -> Option<Address> {

@@ -9,10 +9,21 @@ use std::hash::BuildHasher;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-/// Most tokens remembered by a worker.
-const MAX_TOKENS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
-/// Most bytes of tokens remembered by a worker.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// How much is remembered.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheSize {
+    /// Most tokens.
+    pub tokens: NonZeroUsize,
+    /// Most bytes of tokens.
+    pub bytes: usize,
+}
+
+impl CacheSize {
+    /// Tokens that a worker lets in.
+    pub const HELD: Self = Self { tokens: NonZeroUsize::new(10_000).unwrap(), bytes: 16 * 1024 * 1024 };
+    /// Tokens whose signature holds and that are refused all the same.
+    pub const REFUSED: Self = Self { tokens: NonZeroUsize::new(1_000).unwrap(), bytes: 2 * 1024 * 1024 };
+}
 
 /// What is known of verified tokens, least recently used first out, bounded in number and in bytes.
 ///
@@ -23,6 +34,7 @@ pub struct TokenCache<T> {
     tokens: LruCache<u64, Token<T>>,
     hasher: RandomState,
     bytes: usize,
+    max_bytes: usize,
 }
 
 struct Token<T> {
@@ -37,13 +49,12 @@ struct Entry<T> {
     known: Rc<T>,
 }
 
-impl<T> Default for TokenCache<T> {
-    fn default() -> Self {
-        Self { tokens: LruCache::new(MAX_TOKENS), hasher: RandomState::default(), bytes: 0 }
-    }
-}
-
 impl<T> TokenCache<T> {
+    /// Remembers so much.
+    pub fn new(size: CacheSize) -> Self {
+        Self { tokens: LruCache::new(size.tokens), hasher: RandomState::default(), bytes: 0, max_bytes: size.bytes }
+    }
+
     /// What is known of a token under any of these settings, unless it has ended. A clock that stepped back to before the
     /// token was learned counts as not known, so that an ended token does not come back to life.
     pub fn get(&mut self, token: &[u8], issuers: &[IssuerId], now: UnixMillis) -> Option<(IssuerId, Rc<T>)> {
@@ -66,7 +77,7 @@ impl<T> TokenCache<T> {
         if let Some((_, evicted)) = self.tokens.push(hash, Token { text: token, entries: vec![entry] }) {
             self.bytes -= evicted.text.len();
         }
-        while self.bytes > MAX_BYTES {
+        while self.bytes > self.max_bytes {
             let Some((_, evicted)) = self.tokens.pop_lru() else { break };
             self.bytes -= evicted.text.len();
         }
@@ -96,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_token_is_known_under_its_settings_until_it_ends() {
-        let mut cache = TokenCache::default();
+        let mut cache = TokenCache::new(CacheSize::HELD);
         cache.insert("t".into(), ONE, at(5), at(10), Rc::new('a'));
         cache.insert("t".into(), TWO, at(5), at(20), Rc::new('b'));
         let mut get = |issuers: &[IssuerId], now| cache.get(b"t", issuers, at(now)).map(|(_, known)| *known);
@@ -109,18 +120,18 @@ mod tests {
 
     #[test]
     fn number_and_bytes_are_bounded_and_the_least_recently_used_goes_first() {
-        let mut cache = TokenCache::default();
-        for n in 0..MAX_TOKENS.get() + 10 {
+        let mut cache = TokenCache::new(CacheSize::HELD);
+        for n in 0..CacheSize::HELD.tokens.get() + 10 {
             cache.insert(format!("t{n}"), ONE, at(0), at(10), Rc::new(()));
             cache.get(b"t0", &[ONE], at(1));
         }
-        assert_eq!(cache.len(), MAX_TOKENS.get());
+        assert_eq!(cache.len(), CacheSize::HELD.tokens.get());
         assert!(cache.get(b"t0", &[ONE], at(1)).is_some());
         assert!(cache.get(b"t1", &[ONE], at(1)).is_none());
         for n in 0..600 {
             cache.insert(format!("{n}{}", "x".repeat(60_000)), ONE, at(0), at(10), Rc::new(()));
         }
-        assert!(cache.bytes <= MAX_BYTES && cache.len() < 600);
+        assert!(cache.bytes <= CacheSize::HELD.bytes && cache.len() < 600);
         assert!(!cache.is_empty());
     }
 }

@@ -20,14 +20,14 @@ pub enum Check {
     Times,
     /// It is meant for this route.
     Audience,
-    /// It has the claims that are demanded.
-    Claims,
-    /// It names a client, where that is demanded.
-    Client,
     /// A key of the issuer fits.
     Key,
     /// The signature holds.
     Signature,
+    /// It has the claims that are demanded.
+    Claims,
+    /// It names a client, where that is demanded.
+    Client,
     /// It has the scopes that are demanded.
     Scopes,
     /// It names a user, a service or an agent.
@@ -46,10 +46,10 @@ impl Check {
         Self::Type,
         Self::Times,
         Self::Audience,
-        Self::Claims,
-        Self::Client,
         Self::Key,
         Self::Signature,
+        Self::Claims,
+        Self::Client,
         Self::Scopes,
         Self::Principal,
         Self::Userinfo,
@@ -115,8 +115,8 @@ mod tests {
 
     fn check(token: &str, config: &Config) -> Option<Check> {
         let KeySource::Inline(keys) = &config.issuers[0].keys else { panic!("the keys are inline") };
-        let verified =
-            Unverified::parse(token, &config.issuers, NOW).and_then(|it| it.attempt(Keys::Set(keys), NOW)?.verify());
+        let verified = Unverified::parse(token, &config.issuers, NOW)
+            .and_then(|it| it.attempt(Keys::Set(keys), NOW)?.verify()?.claims);
         verified.err().map(|error| error.check())
     }
 
@@ -140,8 +140,6 @@ mod tests {
             (Check::Type, json!({"typ": "at+jwt"}), json!({})),
             (Check::Times, json!({}), times),
             (Check::Audience, json!({}), json!({"aud": "payments"})),
-            (Check::Claims, json!({}), json!({"tenant": "acme"})),
-            (Check::Client, json!({}), json!({"azp": "portal"})),
             (Check::Key, json!({"kid": "es256"}), json!({})),
         ];
         for (expected, headers, members) in repairs {
@@ -158,9 +156,15 @@ mod tests {
         }
         let unsigned = format!("{}.{}.AAAA", encode(header.to_string()), encode(claims.to_string()));
         assert_eq!(check(&unsigned, &config), Some(Check::Signature));
-        let without_scope = signed("ES256", &header.to_string(), &claims.to_string());
-        assert_eq!(check(&without_scope, &config), Some(Check::Scopes));
-        claims["scope"] = json!("read");
+        for (expected, name, value) in [
+            (Check::Claims, "tenant", json!("acme")),
+            (Check::Client, "azp", json!("portal")),
+            (Check::Scopes, "scope", json!("read")),
+        ] {
+            let token = signed("ES256", &header.to_string(), &claims.to_string());
+            assert_eq!(check(&token, &config), Some(expected));
+            claims[name] = value;
+        }
         assert_eq!(check(&signed("ES256", &header.to_string(), &claims.to_string()), &config), None);
     }
 

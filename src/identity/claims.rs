@@ -26,6 +26,12 @@ pub enum Names<'a> {
     List(Vec<&'a str>),
 }
 
+impl From<Map<String, Value>> for Claims {
+    fn from(members: Map<String, Value>) -> Self {
+        Self(Rc::new(members))
+    }
+}
+
 impl Claims {
     /// Parses a payload.
     ///
@@ -33,7 +39,7 @@ impl Claims {
     /// [`TokenError::Malformed`] for what is not a JSON object, has a member twice at any level, or is nested too deep.
     pub fn parse(payload: &[u8]) -> Result<Self, TokenError> {
         match serde_json::from_slice::<Strict>(payload) {
-            Ok(Strict(Value::Object(members))) => Ok(Self(Rc::new(members))),
+            Ok(Strict(Value::Object(members))) => Ok(members.into()),
             _ => Err(TokenError::Malformed("the payload is not a JSON object, or has a member twice")),
         }
     }

@@ -1,10 +1,12 @@
-//! Verification: the cheap checks first, then the signature, then what only a holder of a verified token may learn.
+//! Verification: the cheap checks first, then the signature, then what only a holder of a signed token may learn.
+//!
+//! Nothing that a stranger sends is built as a whole before its signature holds ([`super::glance`]).
 
 use super::claims::{Claims, Names};
 use super::{TokenError, client};
 use crate::config::{Algorithm, Audiences, Issuer, Secret};
 use crate::host::UnixMillis;
-use crate::jose::{Key, KeyId, KeySet, MAX_KID, verify_hmac};
+use crate::jose::{HMAC_COST, Key, KeyId, KeySet, MAX_KID, verify_hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
@@ -28,18 +30,30 @@ struct Header {
     encryption: Option<IgnoredAny>,
 }
 
-/// A token whose claims would do, if only its signature holds.
+/// A token that is worth verifying: of a known issuer, in time, and meant for this route, if only its signature holds.
 pub struct Unverified {
     issuer: Rc<Issuer>,
     algorithm: Algorithm,
     kid: Option<String>,
-    claims: Claims,
+    payload: Vec<u8>,
     expires: UnixMillis,
     message: String,
     signature: Vec<u8>,
 }
 
-/// A token that holds.
+/// A token whose signature holds, whatever it says.
+pub struct Signed {
+    /// Who issued it.
+    pub issuer: Rc<Issuer>,
+    /// When it ends, leeway included, or when its key does.
+    pub expires: UnixMillis,
+    /// The key that signed it; a digest of nothing for a shared secret, which does not go away.
+    pub key: KeyId,
+    /// What it says, or why that does not do: always the same under the same settings.
+    pub claims: Result<Claims, TokenError>,
+}
+
+/// A token that holds, and says what it must.
 pub struct Verified {
     /// Who issued it.
     pub issuer: Rc<Issuer>,
@@ -93,16 +107,20 @@ impl Unverified {
             return Err(TokenError::Malformed("its content is said to be something else than JSON"));
         }
         let signature = decode(signature, "the signature is not base64url")?;
-        let claims = Claims::parse(&decode(payload, "the payload is not base64url")?)?;
-        let issuer = claims.member("iss").and_then(|iss| issuers.iter().find(|issuer| *iss == issuer.issuer.as_str()));
+        let payload = decode(payload, "the payload is not base64url")?;
+        let glance = Claims::glance(&payload, issuers)?;
+        let issuer = glance.member("iss").and_then(|iss| issuers.iter().find(|issuer| *iss == issuer.issuer.as_str()));
         let issuer = issuer.ok_or(TokenError::UnknownIssuer)?.clone();
         let algorithm = Algorithm::from_name(&header.alg).filter(|name| issuer.algorithms.contains(name));
         let algorithm = algorithm.ok_or(TokenError::AlgorithmNotAllowed)?;
         check_type(&issuer, header.typ.as_deref())?;
-        let expires = check_times(&issuer, &claims, now)?;
-        check_audience(&issuer, &claims)?;
-        check_claims(&issuer, &claims)?;
-        Ok(Self { issuer, algorithm, kid: header.kid, claims, expires, message: message.to_owned(), signature })
+        let expires = check_times(&issuer, &glance, now)?;
+        // What a pointer leads to is not in a glance.
+        let audience = &issuer.claims.audience.0;
+        if glance.member(audience).is_some() || !audience.starts_with('/') {
+            check_audience(&issuer, &glance)?;
+        }
+        Ok(Self { issuer, algorithm, kid: header.kid, payload, expires, message: message.to_owned(), signature })
     }
 
     /// Who the token says issued it.
@@ -123,26 +141,33 @@ impl Unverified {
             }
         };
         let attempt = Attempt { token: self, candidates };
-        if attempt.signatures() == 0 { Err(TokenError::NoKey) } else { Ok(attempt) }
+        if attempt.is_empty() { Err(TokenError::NoKey) } else { Ok(attempt) }
     }
 }
 
 impl Attempt<'_> {
-    /// How many signatures have to be looked at to know that the token does not hold.
-    pub fn signatures(&self) -> u32 {
-        let count = match &self.candidates {
-            Candidates::Keys(keys) => keys.len(),
-            Candidates::Secrets(secrets) => secrets.len(),
-        };
-        u32::try_from(count).unwrap_or(u32::MAX)
+    fn is_empty(&self) -> bool {
+        match &self.candidates {
+            Candidates::Keys(keys) => keys.is_empty(),
+            Candidates::Secrets(secrets) => secrets.is_empty(),
+        }
     }
 
-    /// Verifies the signature, then the scopes: that a scope is missing is for holders of a valid token to know.
+    /// What it costs to know that the token does not hold, in thousandths of a unit ([`crate::jose::Key::cost`]).
+    pub fn cost(&self) -> u32 {
+        match &self.candidates {
+            Candidates::Keys(keys) => keys.iter().map(|key| key.cost()).fold(0, u32::saturating_add),
+            Candidates::Secrets(secrets) => HMAC_COST.saturating_mul(u32::try_from(secrets.len()).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// Verifies the signature, and only then reads and checks all claims: what is missing is for holders of a signed token to
+    /// know.
     ///
     /// # Errors
-    /// What does not hold.
-    pub fn verify(&self) -> Result<Verified, TokenError> {
-        let Unverified { issuer, algorithm, claims, expires, message, signature, .. } = self.token;
+    /// [`TokenError::BadSignature`] and nothing else.
+    pub fn verify(&self) -> Result<Signed, TokenError> {
+        let Unverified { issuer, algorithm, payload, expires, message, signature, .. } = self.token;
         let message = message.as_bytes();
         let (key, life) = match &self.candidates {
             Candidates::Keys(keys) => {
@@ -156,10 +181,8 @@ impl Attempt<'_> {
         }
         .ok_or(TokenError::BadSignature)?;
         let expires = life.not_after.map_or(*expires, |end| end.min(*expires));
-        if let Some(missing) = issuer.required_scopes.iter().find(|scope| !claims.has_scope(scope)) {
-            return Err(TokenError::MissingScope(missing.clone()));
-        }
-        Ok(Verified { issuer: issuer.clone(), claims: claims.clone(), expires, key })
+        let claims = Claims::parse(payload).and_then(|claims| check_claims(issuer, &claims).map(|()| claims));
+        Ok(Signed { issuer: issuer.clone(), expires, key, claims })
     }
 }
 
@@ -247,14 +270,20 @@ fn check_audience(issuer: &Issuer, claims: &Claims) -> Result<(), TokenError> {
     if fits { Ok(()) } else { Err(TokenError::WrongAudience) }
 }
 
+/// All that a signed token has to say. Its issuer and its times are the ones that were glanced at, for no payload says
+/// them twice.
 fn check_claims(issuer: &Issuer, claims: &Claims) -> Result<(), TokenError> {
+    check_audience(issuer, claims)?;
     if let Some((name, _)) = issuer.required_claims.iter().find(|(name, value)| !claims.holds(name, value)) {
         return Err(TokenError::RequiredClaim(name.0.clone()));
     }
     if issuer.client_required && client(issuer, claims).is_none() {
         return Err(TokenError::NoClient);
     }
-    Ok(())
+    match issuer.required_scopes.iter().find(|scope| !claims.has_scope(scope)) {
+        Some(missing) => Err(TokenError::MissingScope(missing.clone())),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! The primitives are RustCrypto's, each behind [`jwt_compact::Algorithm`]; nothing here signs.
 
 mod algorithm;
+mod cost;
 mod jwk;
 mod key;
 mod key_set;
@@ -11,6 +12,7 @@ mod life;
 pub(crate) mod testing;
 
 pub use algorithm::verify_hmac;
+pub use cost::HMAC_COST;
 pub use jwk::{MAX_KID, SkipReason};
 pub use key::{Key, KeyId};
 pub use key_set::{KeySet, KeySetError, MAX_KEY_SET_BYTES, SkippedKey};

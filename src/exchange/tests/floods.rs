@@ -93,21 +93,46 @@ fn what_the_cheap_checks_refuse_costs_nothing() {
 }
 
 #[test]
-fn a_token_that_holds_and_is_not_remembered_is_looked_at_only_so_often() {
+fn a_flood_from_a_few_keeps_out_nobody_who_has_not_failed() {
     let node = Node::new();
-    let mut config = narrow(json!({"per_address": {"burst": 3}}));
-    config["issuers"][0]["required_scopes"] = json!(["pay"]);
-    config["issuers"][0]["claims"] = json!({"user": "upn"});
-    let route = node.route(&config);
-    for (address, token, refused) in [
-        ("192.0.2.1", token(json!({})), (403, "missing_scope")),
-        ("192.0.2.2", token(json!({"scope": "pay"})), (401, "no_principal")),
-    ] {
-        let send = || told(node.send(&route, &from(address, &token)).1);
-        for _ in 0..3 {
-            assert_eq!(send(), (refused.0, refused.1.to_owned()));
+    let route = node.route(&narrow(json!({"per_second": 10, "burst": 50})));
+    let good = |jti: usize| token(json!({"groups": ["payments"], "jti": format!("good{jti}")}));
+    for (nth, addresses) in [["192.0.2.1", "192.0.2.2"], ["2001:db8:1:1::1", "2001:db8:1:2::1"]].into_iter().enumerate()
+    {
+        for address in addresses {
+            let looked_at = (0..100).filter(|nth| told(node.send(&route, &from(address, &forged(*nth))).1).0 == 401);
+            assert!(looked_at.count() <= 20, "{address}");
         }
-        assert_eq!(send(), (429, "verification_rate".to_owned()));
+        forwarded(node.send(&route, &from(&format!("198.51.100.{nth}"), &good(nth))).1);
+    }
+    let outcome = node.send(&route, &from("192.0.2.1", &good(9))).1;
+    assert_eq!(told(outcome), (429, "verification_rate".into()), "it has itself to thank");
+}
+
+#[test]
+fn a_signed_token_that_does_not_do_is_verified_once_and_costs_nothing() {
+    let signed = |change: Value| token(change);
+    let cases = [
+        (signed(json!({})), json!({"required_scopes": ["pay"]}), (403, "missing_scope")),
+        (signed(json!({})), json!({"claims": {"user": "upn"}}), (401, "no_principal")),
+        (signed(json!({})), json!({"required_claims": {"tenant": "acme"}}), (401, "required_claim")),
+        (signed(json!({})), json!({"client_required": true}), (401, "no_client")),
+        (signed(json!({"for": {"us": "x"}})), json!({"claims": {"audience": "/for/us"}}), (401, "wrong_audience")),
+    ];
+    for (token, change, (status, reason)) in cases {
+        let node = Node::new();
+        let mut config = narrow(json!({"burst": 1, "per_address": {"burst": 1}}));
+        config["issuers"][0].as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let route = node.route(&config);
+        for _ in 0..5 {
+            assert_eq!(told(node.send(&route, &from("192.0.2.1", &token)).1), (status, reason.to_owned()));
+        }
+        assert_eq!(node.metrics.counts.borrow().get("verifications;result=held"), Some(&1), "{reason}");
+        // Another route may demand less.
+        let lenient = node.route(&self::config());
+        let outcome = node.send(&lenient, &from("192.0.2.1", &token)).1;
+        assert!(!matches!(outcome, Effect::Answer(answer) if answer.status == 429), "{reason}");
+        assert_eq!(told(node.send(&route, &from("192.0.2.1", &forged(1))).1).0, 401, "nothing was spent");
     }
 }
 

@@ -41,11 +41,13 @@ fn with(name: &str, value: Value) -> Value {
 fn verify(token: &str, issuers: &[Rc<Issuer>]) -> Result<Verified, TokenError> {
     let unverified = Unverified::parse(token, issuers, NOW)?;
     let issuer = unverified.issuer().clone();
-    match &issuer.keys {
-        crate::config::KeySource::Inline(keys) => unverified.attempt(Keys::Set(keys), NOW)?.verify(),
-        crate::config::KeySource::Secrets(secrets) => unverified.attempt(Keys::Secrets(secrets), NOW)?.verify(),
+    let keys = match &issuer.keys {
+        crate::config::KeySource::Inline(keys) => Keys::Set(keys),
+        crate::config::KeySource::Secrets(secrets) => Keys::Secrets(secrets),
         crate::config::KeySource::Remote(_) => panic!("no remote issuers here"),
-    }
+    };
+    let Signed { issuer, expires, key, claims } = unverified.attempt(keys, NOW)?.verify()?;
+    Ok(Verified { issuer, expires, key, claims: claims? })
 }
 
 fn outcome(token: &str, issuers: &[Rc<Issuer>]) -> Result<(), TokenError> {
