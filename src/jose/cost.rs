@@ -3,7 +3,7 @@
 use super::key::{Key, Material};
 use rsa::traits::PublicKeyParts;
 
-/// A signature by a shared secret, in thousandths of one by ES256.
+/// A signature by a shared secret over the longest token, in thousandths of one by ES256.
 pub const HMAC_COST: u32 = 50;
 
 impl Key {
@@ -13,7 +13,7 @@ impl Key {
         match &self.material {
             Material::Rsa(key) => {
                 let bytes = u32::try_from(key.size()).unwrap_or(u32::MAX);
-                bytes.saturating_mul(bytes).saturating_mul(600) / (256 * 256)
+                bytes.saturating_mul(bytes).saturating_mul(700) / (256 * 256)
             }
             Material::P256(_) => 1000,
             Material::P384(_) => 4200,

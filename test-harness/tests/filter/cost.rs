@@ -1,7 +1,10 @@
 //! What a request costs: counts, which do not depend on the machine, held near today's figures. `make cost` prints them.
 
 use super::floods::forged;
-use super::support::{KEYS, PROFILES, config, get, measured, module, node, send, start_of, token, token_by};
+use super::support::{
+    ISSUER, KEYS, NOW_MS, PROFILES, config, get, measured, module, node, send, start_of, token, token_by,
+};
+use dev_keys::encode;
 use serde_json::{Value, json};
 use test_harness::lab::peers::KeyKind;
 use test_harness::{Report, RequestHead};
@@ -31,7 +34,19 @@ fn new_token(key: KeyKind) -> (Value, Vec<RequestHead>, RequestHead) {
     (config(two_windows()), vec![get(&token(json!({"groups": ["payments"], "jti": "first"})))], of_payments(key))
 }
 
-const CASES: [Case; 9] = [
+/// An unsigned token as large as any, full of the claims that cost most to build.
+fn large_token(issuer: &str) -> (Value, Vec<RequestHead>, RequestHead) {
+    let mut config = config(two_windows());
+    config["credentials"] = json!({"max_token_bytes": 16_384});
+    let items: Vec<_> = (0..1_350).map(|nth| json!({"a": nth % 10})).collect();
+    let claims =
+        json!({"iss": issuer, "aud": "payments", "exp": NOW_MS / 1000 + 300, "groups": items, "x": {"a": {"b": [{}]}}});
+    let [header, claims] = [json!({"alg": "ES256", "kid": KEYS.kid(KeyKind::Es256)}), claims]
+        .map(|part| encode(part.to_string().as_bytes()));
+    (config, (0..21).map(forged).collect(), get(&format!("{header}.{claims}.{}", encode(&[1; 64]))))
+}
+
+const CASES: [Case; 11] = [
     Case {
         name: "token seen before",
         status: 200,
@@ -94,6 +109,18 @@ const CASES: [Case; 9] = [
         status: 429,
         bounds: [(98_000, 20, 4700), (98_000, 19, 4700)],
         given: || (config(two_windows()), (0..21).map(forged).collect(), forged(21)),
+    },
+    Case {
+        name: "of 15 KB and no issuer",
+        status: 401,
+        bounds: [(1, 20, 1), (1, 20, 1)],
+        given: || large_token("https://other.example"),
+    },
+    Case {
+        name: "of 15 KB and not looked at, in a flood",
+        status: 429,
+        bounds: [(1, 20, 1), (1, 20, 1)],
+        given: || large_token(ISSUER),
     },
     Case {
         name: "without a token",

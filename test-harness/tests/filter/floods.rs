@@ -1,7 +1,8 @@
 //! Floods of tokens that do not hold, through the compiled filter.
 
-use super::support::{KEYS, OTHER_KEYS, PROFILES, config, count, get, node, send, start, token, token_by};
-use serde_json::json;
+use super::support::{KEYS, NOW_MS, OTHER_KEYS, PROFILES, config, count, get, node, send, start, token, token_by};
+use dev_keys::encode;
+use serde_json::{Value, json};
 use test_harness::lab::peers::KeyKind;
 use test_harness::{Outcome, Profile, RequestHead};
 
@@ -74,7 +75,7 @@ fn a_flood_from_everywhere_costs_little_and_known_clients_are_served() {
         let mut worker = start(&node, &[("payments", config(narrow))]);
         assert_eq!(send(&mut worker, from("192.0.2.1", fresh("before"))).status, 200);
         for nth in 0..100 {
-            let outcome = send(&mut worker, from(&format!("[2001:db8:0:{nth:x}::1]"), forged(nth)));
+            let outcome = send(&mut worker, from(&format!("[2001:db8:{nth:x}::1]"), forged(nth)));
             if nth < 30 {
                 assert_eq!(outcome.status, 401, "{profile:?} {nth}");
             } else {
@@ -86,6 +87,95 @@ fn a_flood_from_everywhere_costs_little_and_known_clients_are_served() {
         assert_eq!(send(&mut worker, from("192.0.2.1", fresh("renewed"))).status, 200, "{profile:?}: was there before");
         assert_eq!(send(&mut worker, from("192.0.2.3", fresh("new"))).status, 503, "{profile:?}: was not");
         assert_eq!(count(&node, "verifications;result=worker_spent"), 71);
+    }
+}
+
+#[test]
+#[ignore = "needs the release wasm; make test runs it"]
+fn a_flood_from_one_site_or_a_few_addresses_keeps_out_nobody_who_has_not_failed() {
+    let floods: [fn(usize) -> String; 2] =
+        [|nth| format!("[2001:db8:0:{nth:x}::1]"), |nth| format!("192.0.2.{}", 100 + nth % 3)];
+    for (profile, address) in PROFILES.into_iter().flat_map(|profile| floods.map(|address| (profile, address))) {
+        let node = node(profile);
+        let narrow =
+            json!({"verification": {"per_second": 10, "burst": 30, "per_address": {"per_second": 2, "burst": 4}}});
+        let mut worker = start(&node, &[("payments", config(narrow))]);
+        assert_eq!(send(&mut worker, from("192.0.2.1", fresh("first"))).status, 200);
+        let looked_at = (0..200).filter(|nth| send(&mut worker, from(&address(*nth), forged(*nth))).status == 401);
+        assert!(looked_at.count() <= 16, "{profile:?}");
+        assert_eq!(send(&mut worker, from("192.0.2.3", fresh("new"))).status, 200, "{profile:?}");
+        assert_eq!(send(&mut worker, from("[2001:db8:1::1]", fresh("newer"))).status, 200, "{profile:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs the release wasm; make test runs it"]
+fn a_signed_token_without_a_scope_is_verified_once() {
+    for profile in PROFILES {
+        let node = node(profile);
+        let mut config = config(json!({}));
+        config["issuers"][0]["required_scopes"] = json!(["pay"]);
+        let mut worker = start(&node, &[("payments", config)]);
+        for nth in 0..50 {
+            let outcome = send(&mut worker, from("192.0.2.1", fresh("narrow")));
+            assert_eq!(outcome.status, 403, "{profile:?} {nth}");
+            assert!(nth == 0 || outcome.report.fuel_used < UNLOOKED_FUEL, "{profile:?}: {}", outcome.report.fuel_used);
+        }
+        assert_eq!(count(&node, "verifications;result=held"), 1, "{profile:?}");
+        assert_eq!(send(&mut worker, from("192.0.2.1", forged(0))).status, 401, "{profile:?}: nothing was spent");
+    }
+}
+
+/// An issuer with one key, and a token that looks as if it were signed with it.
+fn issuer_of(alg: &str, keys: Value, signature_bytes: usize) -> (Value, RequestHead) {
+    let mut config = config(json!({}));
+    let mut issuer = json!({"issuer": "https://idp.example", "audiences": ["payments"], "algorithms": [alg]});
+    issuer.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+    config["issuers"] = json!([issuer]);
+    let claims = json!({"iss": "https://idp.example", "aud": "payments", "sub": "ada", "exp": NOW_MS / 1000 + 300});
+    let [header, claims] = [json!({"alg": alg, "typ": "JWT"}), claims].map(|part| encode(part.to_string().as_bytes()));
+    (config, get(&format!("{header}.{claims}.{}", encode(&vec![1; signature_bytes]))))
+}
+
+#[test]
+#[ignore = "needs the release wasm; make test runs it"]
+fn a_signature_of_each_kind_costs_what_the_budget_takes_for_it() {
+    let public = |kind: KeyKind| {
+        let keys = KEYS.public();
+        let key = keys.iter().find(|key| key["kid"] == json!(KEYS.kid(kind))).unwrap();
+        json!({"jwks": {"keys": [key]}})
+    };
+    let rsa = |bytes: usize| json!({"jwks": {"keys": [{"kty": "RSA", "e": "AQAB", "n": encode(&vec![255; bytes])}]}});
+    // Any point will do, such as the generator.
+    let p384 = json!({"jwks": {"keys": [{
+        "kty": "EC", "crv": "P-384", "x": "qofKIr6LBTeOscce8yCtdG4dO2KLp5uYWfdB4IJUKjhVAvJdv1UpbDpUXjhydgq3",
+        "y": "NhfeSpYmLG9dnpi_kpLcKfj0Hb0omhR86doxE7XwuMAKYLHOHX6BnXpDHXyQ6g5f"
+    }]}});
+    // The thousandths that are taken of a budget.
+    let cases = [
+        ("EdDSA", public(KeyKind::EdDsa), 64, 200),
+        ("RS256", rsa(256), 256, 700),
+        ("PS256", rsa(256), 256, 700),
+        ("RS256", rsa(512), 512, 2800),
+        ("ES256", public(KeyKind::Es256), 64, 1000),
+        ("ES384", p384, 96, 4200),
+    ];
+    let fuel: Vec<_> = cases
+        .iter()
+        .map(|(alg, keys, bytes, taken)| {
+            let (config, request) = issuer_of(alg, keys.clone(), *bytes);
+            let mut worker = start(&node(Profile::Envoy), &[("payments", config)]);
+            send(&mut worker, RequestHead::get("/payments/42"));
+            let outcome = send(&mut worker, request);
+            assert_eq!(outcome.status, 401, "{alg}");
+            (alg, outcome.report.fuel_used, *taken)
+        })
+        .collect();
+    println!("{fuel:?}");
+    let unit = fuel.iter().find(|(.., taken)| *taken == 1000).unwrap().1;
+    for (alg, fuel, taken) in fuel {
+        let measured = fuel * 1000 / unit;
+        assert!((taken * 4 / 5..=taken * 6 / 5).contains(&measured), "{alg}: {measured} and not {taken}");
     }
 }
 
