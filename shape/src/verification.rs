@@ -10,7 +10,7 @@ pub struct Verification {
     pub per_address: PerAddress,
 }
 
-/// A signature costs about a millisecond, so that a flood takes about a tenth of a worker.
+/// A unit is about a millisecond, so that a flood takes about a tenth of a worker.
 impl Default for Verification {
     fn default() -> Self {
         Self { per_second: 100, burst: 200, per_address: PerAddress::default() }

@@ -1,6 +1,7 @@
 //! How much work is done for tokens that do not hold.
 
-/// What verifications that fail may cost a worker, and one client address of it; one unit is one signature.
+/// What verifications that fail may cost a worker, and one client address of it; one unit is a
+/// signature by ES256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Verification {
     /// For all clients of the worker together.
