@@ -50,7 +50,7 @@ const CASES: [Case; 11] = [
     Case {
         name: "token seen before",
         status: 200,
-        bounds: [(73_500, 34, 6500), (66_000, 27, 5700)],
+        bounds: [(81_600, 34, 6900), (72_700, 27, 6100)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             (config(two_windows()), vec![request.clone(), request.clone()], request)
@@ -59,7 +59,7 @@ const CASES: [Case; 11] = [
     Case {
         name: "token seen before, audited one time in a million",
         status: 200,
-        bounds: [(49_200, 32, 3800), (41_500, 25, 3000)],
+        bounds: [(55_900, 32, 4200), (46_300, 25, 3400)],
         given: || {
             let request = of_payments(KeyKind::Es256);
             let mut config = config(two_windows());
@@ -125,7 +125,7 @@ const CASES: [Case; 11] = [
     Case {
         name: "without a token",
         status: 200,
-        bounds: [(32_300, 23, 1900), (26_700, 18, 1500)],
+        bounds: [(35_400, 23, 2100), (29_700, 18, 1600)],
         given: || {
             let request = RequestHead::get("/payments/42");
             let open = json!({"policy": {"rules": [{"allow": ["anyone"]}]}});
