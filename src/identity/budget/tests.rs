@@ -146,7 +146,8 @@ fn a_site_has_the_shares_of_four_addresses_and_no_other_one_is_touched() {
 #[test]
 fn half_of_the_workers_allowance_is_kept_for_who_has_not_failed() {
     // Who floods, and how many of them in a second take all that they can get.
-    let floods: [(&str, fn(u64) -> Option<Address>); 3] = [
+    type Flood = fn(u64) -> Option<Address>;
+    let floods: [(&str, Flood); 3] = [
         ("a hundred addresses", |n| v4(1000 + u32::try_from(n % 100).unwrap())),
         ("twenty sites", |n| v6(n % 20, n)),
         ("the host tells no address", |_| None),
