@@ -242,6 +242,28 @@ fn a_missing_scope_is_told_only_to_holders_of_a_valid_token() {
 }
 
 #[test]
+fn what_only_the_whole_payload_tells_is_told_only_to_holders_of_a_signed_token() {
+    let header = r#"{"alg":"ES256","kid":"es256"}"#;
+    let start = claims().to_string().trim_end_matches('}').to_owned();
+    let pointer = json!({"claims": {"audience": "/for/us"}});
+    let twice = TokenError::Malformed("the payload is not a JSON object, or has a member twice");
+    let cases = [
+        (json!({}), format!(r#"{start},"x":1,"x":2}}"#), twice.clone()),
+        (json!({}), format!(r#"{start},"x":{{"a":1,"a":2}}}}"#), twice.clone()),
+        (json!({}), format!(r#"{start},"x":{}{}}}"#, "[".repeat(200), "]".repeat(200)), twice),
+        (pointer.clone(), format!(r#"{start},"for":{{"us":"others"}}}}"#), TokenError::WrongAudience),
+        (pointer, format!("{start}}}"), TokenError::MissingClaim("/for/us".into())),
+    ];
+    for (change, payload, expected) in cases {
+        let issuers = issuers(&change);
+        let token = signed("ES256", header, &payload);
+        let forged = format!("{}.{}", token.rsplit_once('.').unwrap().0, encode([1; 64]));
+        assert_eq!(outcome(&forged, &issuers), Err(TokenError::BadSignature), "{payload}");
+        assert_eq!(outcome(&token, &issuers), Err(expected), "{payload}");
+    }
+}
+
+#[test]
 fn a_secret_does_not_verify_with_another_one() {
     let other = issuers(&json!({"secret": "another secret that is long enough!!", "algorithms": ["HS256"]}));
     assert_eq!(outcome(&testing::token("HS256", &claims()), &other), Err(TokenError::BadSignature));
