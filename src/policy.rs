@@ -1,10 +1,10 @@
 //! Rules → decision.
 
-use crate::config::{AgentAccess, Allow, Method, Policy, PrincipalKind, Rule};
+use crate::config::{AgentAccess, Allow, Method, Policy, PrincipalKind, Rule, Traversal};
 use crate::entity::EntityRef;
 use crate::identity::{Groups, GroupsUnknown, Principal};
 use crate::ownership::{Callee, Word};
-use crate::path::{PathProblem, RequestPath};
+use crate::path::{PathProblem, RequestPath, may_traverse};
 use std::rc::Rc;
 
 /// What the rules say of a request.
@@ -72,7 +72,7 @@ pub enum PolicyDenial {
     AgentDenied,
     /// Agents may only read here.
     AgentReadOnly,
-    /// A rule asks for the path and the path can be read in more than one way.
+    /// The path can be read in more than one way, and a rule asks for it or a reading leaves the route.
     AmbiguousPath,
 }
 
@@ -150,7 +150,9 @@ pub type Grant = (AllowReason, Option<EntityRef>);
 
 /// Decides: the first rule that matches speaks, and none denies.
 pub fn decide(policy: &Policy, callee: &Callee, request: &RequestFacts<'_>, principal: Option<&Principal>) -> Decision {
-    if let Some(denial) = agent_denial(agents(policy, callee), request.method, principal) {
+    let denial =
+        path_denial(policy, request.target).or_else(|| agent_denial(agents(policy, callee), request.method, principal));
+    if let Some(denial) = denial {
         return Decision { outcome: Outcome::Denied(denial), rule: None };
     }
     let decided = weigh(policy, callee, request, principal)
@@ -159,13 +161,17 @@ pub fn decide(policy: &Policy, callee: &Callee, request: &RequestFacts<'_>, prin
     Decision { outcome, rule }
 }
 
+/// Why a path is denied before any rule is asked, preflights included: by a `..` in it, the upstream may serve what is another route's.
+pub fn path_denial(policy: &Policy, target: &[u8]) -> Option<PolicyDenial> {
+    (policy.traversal == Traversal::Refuse && may_traverse(target)).then_some(PolicyDenial::AmbiguousPath)
+}
+
 /// What agents may do: what the route allows, or what the entity's annotations do where that is less.
 pub fn agents(policy: &Policy, callee: &Callee) -> AgentAccess {
     callee.terms.agents.map_or(policy.agents, |terms| terms.min(policy.agents))
 }
 
-/// The rules against a request, one by one: the first that has an outcome decides. Agents have been denied before, where they
-/// are.
+/// The rules against a request, one by one: the first that has an outcome decides. Paths and agents may have been denied before.
 pub fn weigh<'a>(
     policy: &'a Policy,
     callee: &'a Callee,
@@ -332,7 +338,7 @@ mod tests {
 
     #[test]
     fn rules_are_weighed_one_by_one_and_the_first_with_an_outcome_decides() {
-        let config = json!({"entity": "api:default/x", "owner": "group:default/a", "issuers": [], "policy": {"rules": [
+        let config = json!({"entity": "api:default/x", "owner": "group:default/a", "issuers": [], "policy": {"traversal": "pass", "rules": [
             {"name": "agents", "principals": ["agent"], "allow": ["anyone"]},
             {"name": "write", "methods": ["POST"], "allow": ["owner"]},
             {"name": "admin", "paths": ["/admin/**"], "allow": ["owner"]},
@@ -358,5 +364,23 @@ mod tests {
         let (fits, rule, outcome) = weighed("/admin/../x");
         assert_eq!((fits[2], &*rule), (Fit::Ambiguous(PathProblem::DotSegment), "admin"));
         assert_eq!(outcome, Outcome::Denied(PolicyDenial::AmbiguousPath));
+    }
+
+    #[test]
+    fn a_path_that_leaves_its_route_is_denied_before_any_rule_unless_the_route_says_otherwise() {
+        let decided = |traversal: &str, target: &str| {
+            let config = json!({"entity": "api:default/x", "issuers": [], "policy": {
+                "traversal": traversal, "rules": [{"name": "all", "allow": ["anyone"]}],
+            }});
+            let config = Config::parse(config.to_string().as_bytes()).unwrap();
+            let callee = Callee::configured(&config).unwrap();
+            let facts = RequestFacts { method: "GET", target: target.as_bytes() };
+            decide(&config.policy, &callee, &facts, None)
+        };
+        let denied = Decision { outcome: Outcome::Denied(PolicyDenial::AmbiguousPath), rule: None };
+        assert_eq!(decided("refuse", "/public/..;/admin"), denied);
+        for (traversal, target) in [("pass", "/public/..;/admin"), ("refuse", "/public/a%2Fb;x")] {
+            assert_eq!(decided(traversal, target).rule, Some("all".into()), "{target}");
+        }
     }
 }

@@ -105,6 +105,8 @@ pub struct Policy {
     pub agents: Agents,
     #[serde(default)]
     pub case_sensitive: bool,
+    #[serde(default)]
+    pub traversal: Traversal,
     pub rules: Option<List<Rule>>,
 }
 
@@ -114,6 +116,14 @@ pub enum Mode {
     #[default]
     Enforce,
     Shadow,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Traversal {
+    #[default]
+    Refuse,
+    Pass,
 }
 
 #[derive(Deserialize, Default)]

@@ -20,7 +20,7 @@ pub use issuer::{
     NameTransform, RemoteKeys, RemoteSource, Secret, UserMapping, Userinfo,
 };
 pub use parse::group_annotation;
-pub use policy::{AgentAccess, Allow, Method, Mode, Policy, PrincipalKind, Rule};
+pub use policy::{AgentAccess, Allow, Method, Mode, Policy, PrincipalKind, Rule, Traversal};
 pub use quota::{Per, QuotaPolicy, Quotas, StoreFault, Window, WindowProblem};
 pub use verification::{Allowance, Verification};
 

@@ -71,6 +71,15 @@ impl AgentAccess {
     }
 }
 
+/// What becomes of a path that some server reads with a `..` segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Traversal {
+    /// It is refused, whatever the rules say.
+    Refuse,
+    /// It is as good as any other, where no rule asks for the path.
+    Pass,
+}
+
 /// A request method, upper-case.
 pub type Method = String;
 
@@ -84,6 +93,8 @@ pub struct Policy {
     /// Whether the upstream tells letter cases of paths apart. Where it may not, a path that is a rule's in other letter case is
     /// ambiguous.
     pub case_sensitive: bool,
+    /// What becomes of a path that may climb out of the route.
+    pub traversal: Traversal,
     /// The rules.
     pub rules: Vec<Rule>,
 }

@@ -16,7 +16,12 @@ pub(super) fn preflight(route: &Rc<Route>, request: Request, cx: &RequestContext
     let (Some(callee), catalog) = (request.callee.clone(), request.catalog.clone()) else {
         return deny(Report::new(route, request), Denial::Configuration, cx);
     };
-    let report = Report::new(route, request).of_preflight();
+    let denial = policy::path_denial(&route.config.policy, &request.target);
+    let report = Report::new(route, request);
+    if let Some(denial) = denial {
+        return deny(report, Denial::Policy(denial), cx);
+    }
+    let report = report.of_preflight();
     Charging { route: route.clone(), callee, catalog, report }.begin(cx)
 }
 

@@ -216,8 +216,9 @@ pub struct PolicyTrace {
     pub mode: &'static str,
     /// What agents may do: `deny`, `read_only` or `allow`.
     pub agents: &'static str,
-    /// Whether that alone has denied.
-    pub agent_denied: bool,
+    /// What has denied before any rule was asked: `agents` or `path`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub denied_by: Option<&'static str>,
     /// The rules in order.
     pub rules: Vec<RuleTrace>,
 }

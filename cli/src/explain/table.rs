@@ -147,8 +147,10 @@ fn groups(groups: &GroupTrace) -> Vec<String> {
 
 fn rules(policy: &PolicyTrace) -> Vec<String> {
     let mut lines = Vec::new();
-    if policy.agent_denied {
-        lines.push(format!("{BAD}✗{BAD:#} agents: {}", policy.agents));
+    match policy.denied_by {
+        Some("path") => lines.push(format!("{BAD}✗{BAD:#} path: some servers read `..` in it, which leaves the route")),
+        Some(_) => lines.push(format!("{BAD}✗{BAD:#} agents: {}", policy.agents)),
+        None => {}
     }
     let name = width(policy.rules.iter().map(|rule| rule.rule.as_str()));
     let about = width(policy.rules.iter().map(|rule| rule.about.as_str()));

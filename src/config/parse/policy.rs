@@ -2,7 +2,7 @@
 
 use super::{Known, Parsed, each, is_token, not_allowed, once};
 use crate::config::error::{ConfigError, Problem};
-use crate::config::{AgentAccess, Allow, ClaimName, Mode, Policy, PrincipalKind, Rule, raw};
+use crate::config::{AgentAccess, Allow, ClaimName, Mode, Policy, PrincipalKind, Rule, Traversal, raw};
 use crate::path::PathPattern;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -26,12 +26,16 @@ pub(super) fn policy(raw: Option<raw::Policy>, known: Known<'_>) -> Parsed<Polic
         raw::Agents::ReadOnly => AgentAccess::ReadOnly,
         raw::Agents::Allow => AgentAccess::Allow,
     };
+    let traversal = match raw.traversal {
+        raw::Traversal::Refuse => Traversal::Refuse,
+        raw::Traversal::Pass => Traversal::Pass,
+    };
     let (mode, case_sensitive) = (mode(&raw.mode), raw.case_sensitive);
     let Some(raw_rules) = raw.rules else {
         known.catalog.ok_or_else(|| missing("policy.rules"))?;
         let (methods, paths, principals) = Default::default();
         let rule = Rule { name: CATALOG_RULE.into(), methods, paths, principals, allow: vec![Allow::Catalog] };
-        return Ok(Policy { mode, agents, case_sensitive, rules: vec![rule] });
+        return Ok(Policy { mode, agents, case_sensitive, traversal, rules: vec![rule] });
     };
     let mut names = BTreeSet::new();
     let mut rules = Vec::with_capacity(raw_rules.0.len());
@@ -41,7 +45,7 @@ pub(super) fn policy(raw: Option<raw::Policy>, known: Known<'_>) -> Parsed<Polic
         once(&mut names, &rule.name, format!("{path}.name"))?;
         rules.push(rule);
     }
-    Ok(Policy { mode, agents, case_sensitive, rules })
+    Ok(Policy { mode, agents, case_sensitive, traversal, rules })
 }
 
 pub(super) fn mode(raw: &raw::Mode) -> Mode {

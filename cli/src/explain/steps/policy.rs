@@ -7,16 +7,18 @@ use backstage_kong::denial::Denial;
 use backstage_kong::exchange::Findings;
 use backstage_kong::identity::Principal;
 use backstage_kong::ownership::Callee;
-use backstage_kong::policy::{Fit, PolicyDenial, RequestFacts, agents, grant, meant, weigh};
+use backstage_kong::policy::{Fit, PolicyDenial, RequestFacts, agents, grant, meant, path_denial, weigh};
 
 pub(super) fn policy(run: &Run<'_>, findings: &Findings<'_>, callee: &Callee) -> PolicyTrace {
     let policy = &run.config().policy;
     let request = run.request;
     let facts = RequestFacts { method: &request.method, target: request.target.as_bytes() };
     let principal = findings.known.map(|known| &known.principal);
-    let agent_denied =
-        matches!(findings.denial, Some(Denial::Policy(PolicyDenial::AgentDenied | PolicyDenial::AgentReadOnly)));
-    let mut is_decided = agent_denied;
+    let denied_by = match findings.denial {
+        Some(Denial::Policy(PolicyDenial::AgentDenied | PolicyDenial::AgentReadOnly)) => Some("agents"),
+        _ => path_denial(policy, facts.target).map(|_| "path"),
+    };
+    let mut is_decided = denied_by.is_some();
     let rules = weigh(policy, callee, &facts, principal).map(|weighed| {
         let outcome = match weighed.fit {
             _ if is_decided => "not_asked",
@@ -45,7 +47,7 @@ pub(super) fn policy(run: &Run<'_>, findings: &Findings<'_>, callee: &Callee) ->
     });
     PolicyTrace {
         mode: if policy.mode == Mode::Shadow { "shadow" } else { "enforce" },
-        agent_denied,
+        denied_by,
         rules: rules.collect(),
         agents: agents(policy, callee).name(),
     }
