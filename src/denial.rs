@@ -97,7 +97,7 @@ impl Denial {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Headers(HeaderFault::TooMany) => "too_many_headers",
-            Self::Headers(HeaderFault::Repeated(_)) => "header_repeated",
+            Self::Headers(HeaderFault::Repeated(_) | HeaderFault::LongBaggage) => "header_repeated",
             Self::Credential(error) => error.name(),
             Self::Token(error) => error.name(),
             Self::VerificationsSpent(Spent { by: Spender::Address, .. }) => "verification_rate",
@@ -167,7 +167,7 @@ impl Denial {
                 detail: "The request has more header lines than the gateway takes. Send fewer.",
                 challenge: None,
             },
-            Self::Headers(HeaderFault::Repeated(_)) => Public {
+            Self::Headers(HeaderFault::Repeated(_) | HeaderFault::LongBaggage) => Public {
                 challenge: None,
                 reason: self.reason(),
                 ..invalid_request(

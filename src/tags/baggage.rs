@@ -1,17 +1,14 @@
 //! W3C Baggage: entity refs for traces, next to whatever others put there.
 
+use super::text::escape;
 use crate::config::Tags;
 use crate::identity::Principal;
 use crate::ownership::Callee;
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
+use percent_encoding::percent_decode;
 
 /// Longest header and most members that a platform must pass on (W3C Baggage §3.3.2).
 const MAX_BYTES: usize = 8192;
 const MAX_MEMBERS: usize = 64;
-/// Longest value of ours, in bytes before they are encoded.
-const MAX_VALUE: usize = 512;
-/// What a value may not have (§3.3.1.3) besides what is not ASCII, and `%` itself.
-const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b';').add(b'\\').add(b'%');
 /// Room for what is usually written.
 const USUAL_BYTES: usize = 256;
 
@@ -23,12 +20,13 @@ const AGENT: &str = "backstage.agent";
 const KEYS: [&str; 4] = [ENTITY, OWNER, USER, AGENT];
 
 /// The `baggage` that the upstream gets: ours first, then the foreign members of the request's own that fit. `None` when
-/// there is nothing to send. Members that claim to be ours are dropped even where the filter adds none.
+/// there is nothing to send. So many bytes of it are `kept` in lines of their own. Members that claim to be ours are dropped even where the filter adds none.
 pub(super) fn baggage(
     tags: &Tags,
     callee: Option<&Callee>,
     principal: Option<&Principal>,
     existing: Option<&[u8]>,
+    kept: usize,
 ) -> Option<String> {
     let mut list = List::default();
     if let Some(callee) = callee.filter(|_| tags.baggage) {
@@ -36,13 +34,30 @@ pub(super) fn baggage(
     }
     let existing = existing.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
     for member in existing.split(',').map(str::trim).filter(|member| is_foreign(member)) {
-        if list.members == MAX_MEMBERS || list.text.len() + 1 + member.len() > MAX_BYTES {
+        if list.members == MAX_MEMBERS || kept + list.text.len() + 1 + member.len() > MAX_BYTES {
             break;
         }
         list.begin();
         list.text.push_str(member);
     }
     (list.members > 0).then_some(list.text)
+}
+
+/// What stays in further lines of a request's `baggage`, where the host changes first lines only. Parsers of Go, Python and JavaScript
+/// drop the whole header at more than 8,192 bytes or 180 members.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub(super) bytes: usize,
+    members: usize,
+}
+
+impl Kept {
+    /// Adds a line; false where the filter's own members may be lost by it.
+    pub(super) fn add(&mut self, line: &[u8]) -> bool {
+        self.bytes += line.len() + 1;
+        self.members += line.split(|b| *b == b',').count();
+        self.bytes <= MAX_BYTES / 2 && self.members <= MAX_MEMBERS
+    }
 }
 
 /// A header that is being written.
@@ -73,7 +88,7 @@ impl List {
         }
         if let Some(agent) = agent {
             self.begin_own(AGENT);
-            encode(agent, &mut self.text);
+            self.text.push_str(&escape(agent));
         }
     }
 
@@ -118,9 +133,4 @@ fn is_own_key(key: &[u8]) -> bool {
     let decoded: Vec<u8> = percent_decode(key).collect();
     let mut words = decoded.split(|b| *b == b'+' || !is_token_byte(*b));
     words.any(|word| KEYS.iter().any(|ours| word.eq_ignore_ascii_case(ours.as_bytes())))
-}
-
-fn encode(value: &str, into: &mut String) {
-    let value = value.as_bytes();
-    into.extend(percent_encode(value.get(..MAX_VALUE).unwrap_or(value), ENCODED));
 }

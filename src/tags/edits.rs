@@ -48,7 +48,13 @@ pub fn edits(
         edits.push(Edit { name: Cow::Owned(line.name.clone()), value });
     }
     edits.extend(tags.into_iter().map(|(name, value)| Edit::set(name, value)));
-    match baggage::baggage(&config.tags, callee, principal, editable("baggage", headers).as_deref()) {
+    match baggage::baggage(
+        &config.tags,
+        callee,
+        principal,
+        editable("baggage", headers).as_deref(),
+        client.kept_baggage(),
+    ) {
         Some(baggage) => edits.push(Edit::set("baggage", baggage.into())),
         None => edits.push(Edit::drop("baggage")),
     }

@@ -1,6 +1,6 @@
 //! Header lines of a client's that must not reach the upstream as they came.
 
-use super::baggage;
+use super::baggage::{self, Kept};
 use crate::config::{Config, ConsumerHeaders, Credentials, Tags};
 use crate::host::{Editing, RequestHeaders};
 use crate::identity::has_cookie;
@@ -40,11 +40,18 @@ pub enum HeaderFault {
         "a second line of the header {0:?} has what only the gateway may send, and the host cannot change second lines"
     )]
     Repeated(String),
+    /// `baggage` has so much in second lines, which the host cannot change, that parsers would drop the filter's own members with them.
+    #[error("lines of the header \"baggage\" that the host cannot change leave no room for the gateway's members")]
+    LongBaggage,
 }
 
 /// The protected header lines that a client sent, each name once. Most clients send none.
 #[derive(Debug, Default)]
-pub struct ClientLines(Vec<ClientLine>);
+pub struct ClientLines {
+    protected: Vec<ClientLine>,
+    /// Bytes of `baggage` lines after the first, which stay as they are.
+    kept_baggage: usize,
+}
 
 /// A protected header line.
 #[derive(Debug)]
@@ -91,11 +98,15 @@ impl ClientLines {
                 shared.check(name, value)?;
             }
         }
-        Ok(Self(found))
+        Ok(Self { protected: found, kept_baggage: shared.kept.bytes })
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &ClientLine> {
-        self.0.iter()
+        self.protected.iter()
+    }
+
+    pub(super) fn kept_baggage(&self) -> usize {
+        self.kept_baggage
     }
 }
 
@@ -103,18 +114,22 @@ impl ClientLines {
 struct SharedLines<'a> {
     credentials: &'a Credentials,
     has_baggage: bool,
+    kept: Kept,
     has_credential: bool,
     has_cookie: bool,
 }
 
 impl<'a> SharedLines<'a> {
     fn new(credentials: &'a Credentials) -> Self {
-        Self { credentials, has_baggage: false, has_credential: false, has_cookie: false }
+        Self { credentials, has_baggage: false, kept: Kept::default(), has_credential: false, has_cookie: false }
     }
 
     /// Refuses a second line that would have to be edited.
     fn check(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeaderFault> {
         let Credentials { header, cookie, forward_token, .. } = self.credentials;
+        if self.has_baggage && is_name(name, "baggage") && !self.kept.add(value) {
+            return Err(HeaderFault::LongBaggage);
+        }
         let (seen, needs_edit) = if is_name(name, "baggage") {
             (&mut self.has_baggage, baggage::has_own_members(value))
         } else if is_name(name, header) {
@@ -170,7 +185,7 @@ mod tests {
         let (tags, credentials) = (tags(consumer_headers, true), credentials(Some("session")));
         let protected = Protected { tags: &tags, credentials: &credentials, method: true };
         let lines = ClientLines::find(&protected, &Sent { editing, lines: sent.to_vec() })?;
-        Ok(lines.0.into_iter().map(|line| format!("{} as {}", line.name, line.reads_as)).collect())
+        Ok(lines.protected.into_iter().map(|line| format!("{} as {}", line.name, line.reads_as)).collect())
     }
 
     #[test]
@@ -233,6 +248,17 @@ mod tests {
                 None,
                 "every line can be removed: {sent:?}"
             );
+        }
+    }
+
+    #[test]
+    fn further_lines_of_baggage_leave_room_for_the_first() {
+        let [fits, long, many] = [vec![b'a'; 4000], vec![b'a'; 4200], [b'a', b','].repeat(100)];
+        for (further, is_refused) in [(&fits, false), (&long, true), (&many, true)] {
+            let sent = [("baggage", b"a=b" as &[u8]), ("Baggage", &*further.clone().leak())];
+            let fault = is_refused.then_some(HeaderFault::LongBaggage);
+            assert_eq!(read(ConsumerHeaders::Strip, Editing::FirstLine, &sent).err(), fault);
+            assert_eq!(read(ConsumerHeaders::Strip, Editing::EveryLine, &sent).err(), None);
         }
     }
 

@@ -3,6 +3,7 @@
 mod baggage;
 mod edits;
 mod lines;
+mod text;
 mod value;
 
 pub use edits::{Edit, edits};
@@ -13,14 +14,12 @@ use crate::config::{ConsumerHeaders, Tags};
 use crate::entity::EntityRef;
 use crate::identity::{Groups, Principal};
 use crate::ownership::Callee;
-use std::fmt::Write;
+use text::escape;
 
 /// Longest list of groups in a header, in bytes: upstreams commonly refuse header fields of 8 KB.
 const MAX_GROUPS_BYTES: usize = 4096;
 /// Room for a few groups.
 const USUAL_GROUPS_BYTES: usize = 128;
-/// Longest escaped text of a provider's in a header, in bytes.
-const MAX_TEXT_BYTES: usize = 512;
 
 /// Room for the tags and `baggage`; where Kong's own headers are set too, there are more.
 const USUAL_HEADERS: usize = 7;
@@ -103,24 +102,6 @@ pub fn context(
 pub fn entity_context(callee: &Callee) -> Vec<(&'static str, Value)> {
     let owner = callee.owner().map(|owner| ("backstage_owner", owner.into()));
     [("backstage_entity", Value::from(&callee.entity))].into_iter().chain(owner).collect()
-}
-
-/// A provider's text as a header value: whatever is not plainly harmless is percent-encoded, so that no line break, comma or
-/// non-ASCII byte gets through.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if escaped.len() + 3 > MAX_TEXT_BYTES {
-            break;
-        }
-        if byte.is_ascii_alphanumeric() || b"-._~:/@|+".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            // Writing to a String does not fail.
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

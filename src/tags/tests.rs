@@ -172,14 +172,17 @@ fn baggage_keeps_foreign_members_and_drops_forged_ones() {
         (Some(b"\xff\xfe"), ours.into()),
     ];
     for (existing, expected) in cases {
-        assert_eq!(baggage(&tags(ConsumerHeaders::Strip, true), Some(&callee()), None, existing), Some(expected));
+        assert_eq!(baggage(&tags(ConsumerHeaders::Strip, true), Some(&callee()), None, existing, 0), Some(expected));
     }
-    assert_eq!(baggage(&tags(ConsumerHeaders::Strip, false), Some(&callee()), None, Some(b"backstage.user=x")), None);
     assert_eq!(
-        baggage(&tags(ConsumerHeaders::Strip, false), Some(&callee()), None, Some(b"backstage.user=x,k=v")),
+        baggage(&tags(ConsumerHeaders::Strip, false), Some(&callee()), None, Some(b"backstage.user=x"), 0),
+        None
+    );
+    assert_eq!(
+        baggage(&tags(ConsumerHeaders::Strip, false), Some(&callee()), None, Some(b"backstage.user=x,k=v"), 0),
         Some("k=v".into())
     );
-    let agent = baggage(&tags(ConsumerHeaders::Strip, true), Some(&callee()), Some(&principal()), None).unwrap();
+    let agent = baggage(&tags(ConsumerHeaders::Strip, true), Some(&callee()), Some(&principal()), None, 0).unwrap();
     assert!(
         agent.ends_with("backstage.user=user:default/ada,backstage.agent=bot%20%C3%BC%0D%0Ax-evil:%201"),
         "{agent}"
@@ -189,6 +192,16 @@ fn baggage_keeps_foreign_members_and_drops_forged_ones() {
 #[test]
 fn baggage_stays_within_what_platforms_pass_on() {
     let many = (0..500).map(|n| format!("k{n}={}", "v".repeat(100))).collect::<Vec<_>>().join(",");
-    let baggage = baggage(&tags(ConsumerHeaders::Strip, true), Some(&callee()), None, Some(many.as_bytes())).unwrap();
+    let baggage =
+        baggage(&tags(ConsumerHeaders::Strip, true), Some(&callee()), None, Some(many.as_bytes()), 0).unwrap();
     assert!(baggage.len() <= 8192 && baggage.split(',').count() <= 64);
+    let kept = 4000;
+    let shorter = super::baggage::baggage(
+        &tags(ConsumerHeaders::Strip, true),
+        Some(&callee()),
+        None,
+        Some(many.as_bytes()),
+        kept,
+    );
+    assert!((4000..=8192 - kept).contains(&shorter.unwrap().len()), "with what stays in other lines");
 }
