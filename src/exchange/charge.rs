@@ -1,8 +1,8 @@
 //! Decision → charge: in the node's shared data at once, or in the engine that a cluster shares.
 
-use super::admit::pass;
 use super::report::{Report, early_context};
-use super::{Context, Effect, RequestContext, Route, State, Step, deny};
+use super::verdict::{deny, pass};
+use super::{Context, Effect, RequestContext, Route, State, Step};
 use crate::catalog::Index;
 use crate::config::{EngineFault, Mode, Quotas, StoreFault};
 use crate::denial::Denial;

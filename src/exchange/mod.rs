@@ -20,6 +20,7 @@ mod rotation;
 mod route;
 mod upkeep;
 mod userinfo;
+mod verdict;
 mod verification;
 
 pub use background::{Asking, Background, TICK, background_answered, tick};
@@ -40,6 +41,7 @@ use request::Request;
 use std::ops::Deref;
 use std::rc::Rc;
 use userinfo::AwaitingUserinfo;
+use verdict::deny;
 
 /// What an event can use: the worker, the node and the time.
 pub struct Context<'a> {
@@ -254,16 +256,6 @@ impl Exchange {
             State::AwaitingUserinfo(_) | State::Admitted(_) | State::Denied(_) => {}
         }
     }
-}
-
-/// Denies a request. In shadow mode it passes all the same, but for what the upstream must not get in any mode.
-fn deny(report: Report, denial: Denial, cx: &RequestContext<'_>) -> Step {
-    if report.is_shadow() && !matches!(denial, Denial::Headers(_)) {
-        return admit::pass_denied(report, denial, cx);
-    }
-    let (report, answer, audit) = report.denied(denial, cx);
-    let answer = Answer { status: answer.status, headers: answer.headers, body: answer.body, audit };
-    (State::Denied(report), Effect::Answer(answer))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! One policy's record for the subject of a request, in shared data.
 
 use super::ledger::Ledger;
-use super::slots::{self, Place};
+use super::slots::{self, Place, ROUNDS};
 use super::{StoreFault, key};
 use crate::config::Window;
 use crate::host::{SharedData, UnixMillis, WriteError};
@@ -9,9 +9,6 @@ use crate::record::seal_with;
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::rc::Rc;
-
-/// Rounds of a compare-and-swap loop before other workers are taken to have won for good.
-pub(super) const ROUNDS: usize = 32;
 
 /// A record, and what is charged to it.
 pub(super) struct Account<'a> {

@@ -105,7 +105,7 @@ impl KeySecret {
     /// The zone's secret, or `known` put there if there is none.
     fn obtain_or(store: &dyn SharedData, zone: &str, known: Option<Self>) -> Result<Self, StoreFault> {
         let key = format!("{zone}/secret");
-        for _ in 0..super::account::ROUNDS {
+        for _ in 0..slots::ROUNDS {
             let (place, secret) = slots::find(store, &key, |secret| secret.try_into().ok().map(Self), |_, _| false)?;
             if let Some(secret) = secret {
                 return Ok(secret);

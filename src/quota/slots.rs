@@ -9,6 +9,8 @@ use crate::host::{Expect, SharedData};
 use crate::record::{Opened, READS, open};
 use std::borrow::Cow;
 
+/// Rounds of a compare-and-swap loop before other workers are taken to have won for good.
+pub(super) const ROUNDS: usize = 32;
 /// Places of a key.
 const SLOTS: usize = 4;
 

@@ -5,7 +5,7 @@
 //! histogram: each bucket counts what is at most its bound, `histogram_quantile` gives the truth on every host, and
 //! counters of several nodes add up.
 
-use super::series::{Label, name};
+use super::name::{Label, name};
 use crate::host::{MetricId, Metrics};
 
 /// Upper bounds of the buckets, in milliseconds, with what stands in the label. Few, for each is a series an entity.

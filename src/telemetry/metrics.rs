@@ -1,6 +1,7 @@
 //! The catalogue of metrics.
 
-use super::series::{Label, Registry};
+use super::name::Label;
+use super::series::Registry;
 use crate::catalog::live::{PassResult, Summary};
 use crate::entity::EntityRef;
 use crate::host::{MetricKind, Metrics, millis};

@@ -4,6 +4,7 @@ mod audit;
 mod histogram;
 mod lot;
 mod metrics;
+mod name;
 mod series;
 
 pub use audit::{AnswerRecord, AuditRecord, Quota, Verdict, What, Who, rfc3339};

@@ -4,12 +4,11 @@
 //! Prometheus plugin and Envoy's `stats_tags` take them out again by patterns.
 
 use super::histogram::Histogram;
+use super::name::{Label, name};
 use crate::host::{MetricId, MetricKind, Metrics};
 use foldhash::fast::RandomState;
-use sha2::{Digest, Sha256};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::hash::{BuildHasher, Hasher};
 
 /// Counters that the workers of a node tell apart; what comes after goes into the series `other`.
@@ -22,14 +21,8 @@ const MAX_SERIES: usize = 1500;
 const MAX_GAUGES: usize = 200;
 /// Counts the counters that the workers of this node have defined. It outlives a reload, as they do.
 const SERIES: &str = "metric_series";
-/// Longest label value in bytes; together with the longest family and labels a name stays within the 256 bytes that Kong has
-/// for it and for its own prefix.
-const MAX_VALUE: usize = 44;
 /// Stands for what is not told apart any more.
 const OTHER: &str = "other";
-
-/// A label and its value.
-pub(super) type Label<'a> = (&'static str, &'a str);
 
 /// The series that a worker has defined.
 #[derive(Default)]
@@ -149,35 +142,6 @@ fn others<'a>(labels: &[Label<'a>]) -> Option<Vec<Label<'a>>> {
 /// Labels with as many values as a catalog has entities.
 fn is_identity(label: &str) -> bool {
     matches!(label, "entity" | "owner" | "group" | "issuer" | "policy")
-}
-
-/// The name of a series.
-pub(super) fn name(family: &str, labels: &[Label<'_>]) -> String {
-    let mut name = family.to_owned();
-    for (label, value) in labels {
-        name.push(';');
-        name.push_str(label);
-        name.push('=');
-        push_value(&mut name, value);
-    }
-    name
-}
-
-/// Writes a value with none of the characters that end a label, shortened to a prefix and a digest where it is too long.
-fn push_value(name: &mut String, value: &str) {
-    let clean = |c: char| if c.is_ascii_alphanumeric() || "-_.:/+".contains(c) { c } else { '_' };
-    if value.len() <= MAX_VALUE {
-        name.extend(value.chars().map(clean));
-    } else {
-        name.extend(value.chars().take(MAX_VALUE - 9).map(clean));
-        // The digest is the same on every node, so that a series keeps its name. Writing to a String does not fail.
-        let _ = write!(name, "_{:08x}", digest(value));
-    }
-}
-
-/// Tells shortened values apart.
-fn digest(text: &str) -> u32 {
-    Sha256::digest(text.as_bytes()).first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes))
 }
 
 #[cfg(test)]

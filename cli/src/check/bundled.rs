@@ -1,9 +1,8 @@
 //! Kong's own plugins that the filter does not get along with, by the sources of Kong 3.9.3; of those that only Kong Enterprise
 //! has, by their documentation.
 
-use super::kong::Check;
-use super::listed::{Listed, name};
-use crate::finding::Finding;
+use super::listed::{Listed, Lists, name};
+use crate::finding::{File, Finding};
 use crate::kong::FILTER;
 use crate::yaml::Node;
 use std::collections::BTreeSet;
@@ -41,20 +40,20 @@ const AUTHENTICATE: [&str; 11] = [
 const CLEARS: &str = "pre-function";
 
 /// Plugins on routes that the filter decides about.
-pub(super) fn findings(check: &Check<'_>) -> Vec<Finding> {
-    let routes = &check.lists.routes;
-    let filters: Vec<_> = check.holders().map(|holder| (holder, reached(holder, routes))).collect();
+pub(super) fn findings(file: &File, lists: &Lists<'_>) -> Vec<Finding> {
+    let routes = &lists.routes;
+    let filters: Vec<_> = lists.holders().map(|holder| (holder, reached(holder, routes))).collect();
     let guarded: BTreeSet<usize> = filters.iter().flat_map(|(_, routes)| routes).copied().collect();
     let is_everywhere = |plugin: &&Listed<'_>| reached(plugin, routes).len() == routes.len() && is_global(plugin);
-    let global = check.lists.plugins.iter().filter(|plugin| is_on(plugin, CLEARS)).find(is_everywhere);
+    let global = lists.plugins.iter().filter(|plugin| is_on(plugin, CLEARS)).find(is_everywhere);
     let mut findings = Vec::new();
-    for plugin in check.lists.plugins.iter().filter(|plugin| is_enabled(plugin.node)) {
+    for plugin in lists.plugins.iter().filter(|plugin| is_enabled(plugin.node)) {
         let Some(kind) = name(plugin.node).filter(|kind| *kind != FILTER) else { continue };
         let at = reached(plugin, routes);
         if at.is_disjoint(&guarded) {
             continue;
         }
-        let place = check.file.line(plugin.node.entry("name").map_or(plugin.node.line, |name| name.line));
+        let place = file.line(plugin.node.entry("name").map_or(plugin.node.line, |name| name.line));
         let path = &plugin.path;
         if ANSWER.contains(&kind) {
             let message = format!("{path}: {kind} answers before the filter is asked: everybody gets its answers");

@@ -23,7 +23,7 @@ pub(super) fn findings(file: &File, root: &Node, known: Option<&Known<'_>>) -> V
     findings.extend(check.chains());
     findings.extend(check.filters());
     findings.extend(check.open_routes());
-    findings.extend(bundled::findings(&check));
+    findings.extend(bundled::findings(file, &check.lists));
     findings
 }
 
@@ -56,9 +56,9 @@ pub(super) fn named<'a>(roots: impl Iterator<Item = &'a Node>) -> Named {
 }
 
 /// A file that is checked.
-pub(super) struct Check<'a> {
-    pub file: &'a File,
-    pub lists: Lists<'a>,
+struct Check<'a> {
+    file: &'a File,
+    lists: Lists<'a>,
     known: Option<&'a Known<'a>>,
 }
 
@@ -185,20 +185,11 @@ impl<'a> Check<'a> {
         findings
     }
 
-    /// Chains that have the filter, and plugins that are it.
-    pub(super) fn holders(&self) -> impl Iterator<Item = &Listed<'a>> {
-        let has = |holder: &&Listed<'_>| {
-            let filters = holder.node.get("filters").map_or(&[][..], Node::items);
-            filters.iter().any(|filter| name(filter) == Some(FILTER)) || name(holder.node) == Some(FILTER)
-        };
-        self.lists.chains.iter().chain(&self.lists.plugins).filter(has)
-    }
-
     /// Routes that no filter decides about.
     fn open_routes(&self) -> Vec<Finding> {
         // What filters are on: named, or what they stand in.
         let (mut services, mut routes, mut around) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for holder in self.holders() {
+        for holder in self.lists.holders() {
             let parent = holder.path.rsplit_once('.').map(|(parent, _)| parent);
             match (holder.route, holder.service, parent) {
                 (Some(route), ..) => drop(routes.insert(route)),

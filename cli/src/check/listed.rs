@@ -1,5 +1,6 @@
 //! The lists of a declarative configuration, wherever Kong lets them stand.
 
+use crate::kong::FILTER;
 use crate::yaml::Node;
 use std::collections::BTreeMap;
 
@@ -49,6 +50,15 @@ impl<'a> Lists<'a> {
             lists.plugins.extend(items(consumer.node, "plugins", &consumer.path, None, None));
         }
         lists
+    }
+
+    /// Chains that have the filter, and plugins that are it.
+    pub(super) fn holders(&self) -> impl Iterator<Item = &Listed<'a>> {
+        let has = |holder: &&Listed<'_>| {
+            let filters = holder.node.get("filters").map_or(&[][..], Node::items);
+            filters.iter().any(|filter| name(filter) == Some(FILTER)) || name(holder.node) == Some(FILTER)
+        };
+        self.chains.iter().chain(&self.plugins).filter(has)
     }
 
     /// The items of a list that have a name, by it.

@@ -1,6 +1,5 @@
 //! What a node's workers know together of one catalog.
 
-use super::sections::Part;
 use crate::host::UnixMillis;
 use crate::shared_record::{Held, Record};
 use serde::{Deserialize, Serialize};
@@ -37,6 +36,17 @@ pub(super) struct Head {
     pub requests_after: u64,
     /// The version of the entities of a catalog that shrank so much that it is read again before it is believed.
     pub doubted: Option<String>,
+}
+
+/// Where a section is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Part {
+    /// Its version, in hexadecimal.
+    pub version: String,
+    /// The place, 0 or 1.
+    pub slot: u8,
+    /// Number of its chunks.
+    pub chunks: usize,
 }
 
 impl Record for Head {

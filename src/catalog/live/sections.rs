@@ -3,11 +3,10 @@
 //! Who has read the catalog writes a changed section into the place that is not in force, and then the [head](super::head), which
 //! says that it is now. So a section is there whole or not at all, whoever reads it at whatever moment.
 
-use super::head::Head;
+use super::head::{Head, Part};
 use crate::catalog::{Index, Section};
 use crate::host::{SharedData, StoreFailed, WriteError};
 use crate::shared_record::place::{self, Found};
-use serde::{Deserialize, Serialize};
 
 /// Size of the chunks of a section, in bytes: small enough for a zone whose memory has been cut up.
 const CHUNK: usize = 32 * 1024;
@@ -15,17 +14,6 @@ const CHUNK: usize = 32 * 1024;
 const MAX_CHUNKS: usize = 1024;
 /// The sections' names in keys, in the order of [`Head::sections`].
 const NAMES: [&str; 2] = ["entities", "groups"];
-
-/// Where a section is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Part {
-    /// Its version, in hexadecimal.
-    pub version: String,
-    /// The place, 0 or 1.
-    pub slot: u8,
-    /// Number of its chunks.
-    pub chunks: usize,
-}
 
 pub(super) fn version(section: &Section) -> String {
     format!("{:032x}", section.version())
