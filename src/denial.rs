@@ -401,6 +401,8 @@ mod tests {
             let body: Value = serde_json::from_slice(&answer.body).unwrap();
             assert_eq!((answer.status, body["status"].as_u64()), (status, Some(u64::from(status))), "{denial:?}");
             assert_eq!(body["reason"], reason, "{denial:?}");
+            let row = format!("`{}`", denial.reason());
+            assert!(include_str!("../kong/reasons.md").contains(&row), "the operator's page has no {row}");
             match (challenge, header(&answer, "www-authenticate")) {
                 (None, None) => {}
                 (Some(part), Some(found)) => assert!(found.contains(part), "{found}"),

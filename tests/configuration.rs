@@ -235,13 +235,13 @@ fn label_patterns_read_back_every_label_of_a_metric_name() {
     }
 }
 
-/// The table of settings in `kong/README.md` is written from the schema: `UPDATE_README=1 cargo test --test configuration`.
+/// The table of settings in `kong/settings.md` is written from the schema: `UPDATE_README=1 cargo test --test configuration`.
 #[test]
 fn the_operators_table_of_settings_is_the_schemas() {
     let metadata = metadata();
     let mut rows = vec!["| setting | values | default | what |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
     settings(metadata.get("config_schema").unwrap(), "", &mut rows);
-    hold_table("kong/README.md", "settings", &rows);
+    hold_table("kong/settings.md", "settings", &rows);
 }
 
 /// The table of presets in `examples/README.md` is written from the presets, like the one of settings.

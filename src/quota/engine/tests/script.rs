@@ -61,17 +61,29 @@ proptest! {
     fn the_script_counts_large_numbers_to_the_unit(
         previous in 0..=u32::MAX, current in 0..1000u32, limit in 1..=u32::MAX, seconds in 1..2_678_400u64, elapsed: u64
     ) {
-        let window = Window { limit, length: Duration::from_secs(seconds) };
-        let (length, redis) = (seconds * 1000, Redis::new());
-        let now = UnixMillis(NOW.0 / length * length + elapsed % length);
-        let counts = Counts { span: now.0 / length, previous, current };
-        let node = Node::exact();
-        let quotas = one_quota(limit, seconds);
-        let bill = node.bill(&quotas, "group:default/a", "GET");
-        redis.put(&bill.lines[0].shared, seconds, counts.span, previous, current);
-        let charge = node.charge(&redis, &bill, now);
-        prop_assert_eq!(matches!(charge, Charge::Charged(_)), counts.fits(window, now, 1));
+        let (script, node) = one_more_fits(previous, current, limit, seconds, elapsed);
+        prop_assert_eq!(script, node);
     }
+}
+
+/// Found by chance once: nothing used yet, at the first moment of the shortest window.
+#[test]
+fn the_first_unit_of_an_unused_window_fits() {
+    assert_eq!(one_more_fits(0, 0, 1, 1, 0), (true, true));
+}
+
+/// Whether one more unit fits, by the script and by the node's own windows.
+fn one_more_fits(previous: u32, current: u32, limit: u32, seconds: u64, elapsed: u64) -> (bool, bool) {
+    let window = Window { limit, length: Duration::from_secs(seconds) };
+    let (length, redis) = (seconds * 1000, Redis::new());
+    let now = UnixMillis(NOW.0 / length * length + elapsed % length);
+    let counts = Counts { span: now.0 / length, previous, current };
+    let node = Node::exact();
+    let quotas = one_quota(limit, seconds);
+    let bill = node.bill(&quotas, "group:default/a", "GET");
+    redis.put(&bill.lines[0].shared, seconds, counts.span, previous, current);
+    let charge = node.charge(&redis, &bill, now);
+    (matches!(charge, Charge::Charged(_)), counts.fits(window, now, 1))
 }
 
 #[test]

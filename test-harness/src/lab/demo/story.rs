@@ -36,22 +36,22 @@ const fn send(method: &'static str, path: &'static str, token: Token, expect: u1
 pub(super) const CHAPTERS: &[Chapter] = &[
     Chapter {
         title: "No token",
-        text: "The payments API belongs to group payments; group checkout consumes it. Strangers are told what they need.",
+        text: "Group payments owns the payments API; group checkout consumes it. A client without a token learns what it needs.",
         acts: &[send("GET", "/payments/42", Token::None, 401)],
     },
     Chapter {
         title: "A wrong token",
-        text: "Right issuer, right groups, a key id the provider has, but signed by somebody else. Why is for the log.",
+        text: "The issuer, the groups and the key id are right, but somebody else signed it. Only the log says so.",
         acts: &[send("GET", "/payments/42", Token::Forged("payments-dev"), 401)],
     },
     Chapter {
         title: "A consumer reads",
-        text: "The upstream gets no token; it learns which entity is called and who calls, as Backstage knows them.",
+        text: "The upstream gets no token. It learns which entity is called and who calls, by their names in Backstage.",
         acts: &[send("GET", "/payments/42", Token::Of("checkout-dev"), 200)],
     },
     Chapter {
         title: "A consumer writes",
-        text: "Writing is for owners.",
+        text: "Only owners may write.",
         acts: &[send("POST", "/payments/42", Token::Of("checkout-dev"), 403)],
     },
     Chapter {
@@ -61,7 +61,7 @@ pub(super) const CHAPTERS: &[Chapter] = &[
     },
     Chapter {
         title: "An agent acts for the owner",
-        text: "It may read on the user's behalf, and both are recorded; it may not write, whatever the user may.",
+        text: "It may read on the user's behalf, and both are recorded. It may not write, even where the user may.",
         acts: &[
             send("GET", "/payments/42", Token::Of("release-bot"), 200),
             send("DELETE", "/payments/42", Token::Of("release-bot"), 403),
@@ -69,7 +69,7 @@ pub(super) const CHAPTERS: &[Chapter] = &[
     },
     Chapter {
         title: "A quota runs out and comes back",
-        text: "Three requests in five seconds for each user of /quota.",
+        text: "Each user of /quota may send three requests in five seconds.",
         acts: &[
             send("GET", "/quota", Token::Of("search-dev"), 200),
             send("GET", "/quota", Token::Of("search-dev"), 200),
@@ -81,7 +81,7 @@ pub(super) const CHAPTERS: &[Chapter] = &[
     },
     Chapter {
         title: "A configuration at fault",
-        text: "It is answered with 503 on its own route, is named in the log, and leaves every other route alone.",
+        text: "Its own route answers 503, the log names the mistake, and every other route works.",
         acts: &[send("GET", "/broken", Token::Of("payments-dev"), 503)],
     },
 ];

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 const AT: &str = "2026-01-31T12:00:00Z";
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn run(arguments: &[&str]) -> Output {
@@ -59,7 +59,7 @@ fn the_exit_code_and_the_reason_are_the_decision() {
 fn an_owner_is_explained_in_a_table_that_stays_as_it_is() {
     let output = explain(&[&CONFIG[..], &OWNER, &["--request", "POST /payments/42"]].concat());
     let table = String::from_utf8(output.stdout).unwrap();
-    let golden = root().join("cli/tests/golden/explain-owner.txt");
+    let golden = root().join("crates/cli/tests/golden/explain-owner.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&golden, &table).unwrap();
     }

@@ -14,7 +14,7 @@ pub const MANAGED: &str = "managed-by:backstage-kong";
 pub const FILTER: &str = "backstage_kong";
 
 static SCHEMA: LazyLock<Result<Schema, SchemaError>> =
-    LazyLock::new(|| Schema::of_metadata(include_str!("../../../kong/filters/backstage_kong.meta.json")));
+    LazyLock::new(|| Schema::of_metadata(include_str!("../../../../kong/filters/backstage_kong.meta.json")));
 
 /// Where and why Kong refuses a configuration of the filter, by the schema in the filter's metadata; `.` is the configuration itself.
 pub fn config_fault(config: &Value) -> Option<(String, String)> {
