@@ -24,10 +24,10 @@
 //! **Whom a flood keeps out.** One address, or one site, spends its own share, far below half of the worker's: nobody else is affected.
 //! A flood from many addresses spends the half that is for those who have failed, and keeps out others who failed within
 //! the same minute. To keep out newcomers as well it has to spend the other half, and each address (or IPv6 site) takes
-//! from that once a minute. With the default allowance of 100 a second that takes some 4,000 IPv4 addresses or IPv6 sites (1,400
-//! where tokens are signed by ES384), all failing at once. Even then the clients of the last day get through. To pass for one of
-//! them an attacker needs a fresh valid token for every address. Those behind the address of an attacker (a NAT) wait when
-//! their tokens change; tokens that were verified before pass.
+//! from that once a minute. With the default allowance of 100 a second, *n* addresses keep newcomers out for about *n*/100 seconds of each
+//! minute (four times as long where tokens are signed by ES384), and more than [`MAX_ADDRESSES`] of them all the time. Even then the clients
+//! of the last day get through. To pass for one of them an attacker needs a fresh valid token for every address. Those behind the address
+//! of an attacker (a NAT) wait when their tokens change; tokens that were verified before pass.
 //!
 //! A forged `x-forwarded-for` only counts where the host has been told to trust whoever sends it. Where the host does not give the
 //! address, there are no shares: such requests may use the half of the worker's allowance that is not kept for others.

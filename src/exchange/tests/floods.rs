@@ -53,7 +53,7 @@ fn a_flood_from_one_address_is_cut_off_and_nobody_else_is() {
 }
 
 #[test]
-fn a_flood_from_everywhere_keeps_out_newcomers_only() {
+fn a_flood_from_everywhere_keeps_out_new_clients_only() {
     let node = Node::new();
     let route = node.route(&narrow(json!({"per_second": 10, "burst": 50})));
     forwarded(node.send(&route, &from("198.51.100.7", &token(json!({"groups": ["payments"], "jti": "old"})))).1);
