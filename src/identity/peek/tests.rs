@@ -62,6 +62,16 @@ fn what_can_be_read_in_two_ways_is_refused_and_so_is_what_has_too_many_members()
     }
 }
 
+#[test]
+fn nesting_takes_no_stack() {
+    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
+    for value in [deep("[", "]"), deep("{\"a\":", "}")] {
+        assert_eq!(peek(&format!("{{\"iss\":\"i\",\"x\":{value}}}")), Some(json!({"iss": "i"})));
+        assert_eq!(peek(&format!("{{\"aud\":[{value}]}}")), Some(json!({"aud": [null]})));
+        assert!(peek(&format!("{{\"iss\":{value}}}")).is_some());
+    }
+}
+
 proptest! {
     /// Of a payload that is accepted as a whole, a peek reads the same.
     #[test]
