@@ -1,7 +1,7 @@
 //! The only map from what went wrong to what a client reads.
 //!
 //! Clients learn what to do; why a token failed is for the log. Every fault of a token has one and the same answer, but for a
-//! missing scope, which is only ever found after the signature has held.
+//! missing scope, which is only ever found after the signature was verified.
 
 use crate::entity::EntityRef;
 use crate::host::millis;
@@ -26,9 +26,9 @@ pub enum Denial {
     Headers(HeaderFault),
     /// The credential could not be read.
     Credential(CredentialError),
-    /// The token does not hold.
+    /// The token is refused.
     Token(TokenError),
-    /// Too many tokens that do not hold have come, so that this one is not looked at.
+    /// Too many forged tokens have come, so that this one is not verified.
     VerificationsSpent(Spent),
     /// The issuer's keys are not to be had.
     KeysUnavailable {

@@ -6,7 +6,7 @@ use crate::catalog::Index;
 use crate::catalog::live::Catalogs;
 use crate::commons::Commons;
 use crate::config::{Issuer, IssuerId};
-use crate::identity::{Budgets, Principal, TokenCache};
+use crate::identity::{Budgets, CacheSize, Principal, TokenCache, TokenError};
 use crate::jose::KeyId;
 use crate::keyring::Keyring;
 use crate::ownership::{GroupNames, map_groups, map_names};
@@ -48,6 +48,14 @@ impl Known {
     }
 }
 
+/// A signed token that is refused.
+pub struct Refused {
+    /// Why.
+    pub error: TokenError,
+    /// The key that signed it; the token is forgotten when it goes away.
+    pub key: KeyId,
+}
+
 /// By what a caller's groups were found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupsBy {
@@ -70,13 +78,14 @@ impl GroupsBy {
 }
 
 /// State shared by the routes of a worker.
-#[derive(Default)]
 pub struct Worker {
     /// Key sets that providers serve.
     pub keyring: Keyring,
-    /// Verified tokens.
+    /// Accepted tokens.
     pub tokens: RefCell<TokenCache<Known>>,
-    /// What may be spent on tokens that do not hold.
+    /// Signed tokens that are refused; apart, so that they push out no accepted one.
+    pub refused: RefCell<TokenCache<Refused>>,
+    /// What may be spent on forged tokens.
     pub budgets: Budgets,
     /// Metric series.
     pub telemetry: Telemetry,
@@ -93,6 +102,27 @@ pub struct Worker {
     asking: RefCell<Vec<(String, Rc<Seats>)>>,
     /// The last day on which this worker warned of an issuer's keys.
     warned: RefCell<BTreeMap<IssuerId, u64>>,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        let (keyring, budgets, telemetry, lot, key_secrets) = Default::default();
+        let (catalogs, engines, issuers, asking, warned) = Default::default();
+        Self {
+            keyring,
+            tokens: RefCell::new(TokenCache::new(CacheSize::ACCEPTED)),
+            refused: RefCell::new(TokenCache::new(CacheSize::REFUSED)),
+            budgets,
+            telemetry,
+            lot,
+            key_secrets,
+            catalogs,
+            engines,
+            issuers,
+            asking,
+            warned,
+        }
+    }
 }
 
 impl Worker {

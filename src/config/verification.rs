@@ -1,4 +1,4 @@
-//! How much work is done for tokens that do not hold.
+//! How much work is done for forged tokens.
 
 /// What verifications that fail may cost a worker, and one client address of it; a unit is a signature on P-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,16 +4,16 @@ use super::report::{Report, early_context};
 use super::request::Request;
 use super::userinfo::AwaitingUserinfo;
 use super::{Context, Effect, RequestContext, Route, State, Step, admit, deny, fetch_answered, verification};
-use crate::config::{Issuer, KeySource};
+use crate::config::{Issuer, IssuerId, KeySource};
 use crate::denial::Denial;
 use crate::host::UnixMillis;
 use crate::http::Reply;
-use crate::identity::{Entry, Groups, GroupsUnknown, Keys, TokenError, Unverified, Verified, find_credential};
-use crate::jose::{Cost, KeySet};
+use crate::identity::{Entry, Groups, GroupsUnknown, Keys, Signed, TokenError, Unverified, Verified, find_credential};
+use crate::jose::{KeyId, KeySet};
 use crate::keyring::{Fetch, RemoteKeySet, Want};
 use crate::ownership;
 use crate::tags::Value;
-use crate::worker::{GroupsBy, Known};
+use crate::worker::{GroupsBy, Known, Refused};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(super) struct AwaitingKeys {
 
 /// What looking for a token's key came to.
 enum Sought {
-    Verified(Verified),
+    Signed(Signed),
     Fetch(Fetch),
     Denied(Denial),
 }
@@ -36,9 +36,9 @@ enum Sought {
 /// No key fits: the one finding that newer keys may change.
 const NO_KEY: Denial = Denial::Token(TokenError::NoKey);
 
-impl From<Result<Verified, Denial>> for Sought {
-    fn from(outcome: Result<Verified, Denial>) -> Self {
-        outcome.map_or_else(Self::Denied, Self::Verified)
+impl From<Result<Signed, Denial>> for Sought {
+    fn from(outcome: Result<Signed, Denial>) -> Self {
+        outcome.map_or_else(Self::Denied, Self::Signed)
     }
 }
 
@@ -51,8 +51,10 @@ pub(super) fn identify(route: &Rc<Route>, request: Request, cx: &RequestContext<
         Ok(Some(found)) => found,
         Err(error) => return deny(Report::new(route, request), Denial::Credential(error), cx),
     };
-    if let Some(known) = recall(route, &request, found.bytes(), cx) {
-        return admit::admit(route, request, Some(known), cx);
+    match recall(route, &request, found.bytes(), cx) {
+        Some(Ok(known)) => return admit::admit(route, request, Some(known), cx),
+        Some(Err(error)) => return deny(Report::new(route, request), Denial::Token(error), cx),
+        None => {}
     }
     let token = match found.token() {
         Ok(token) => token,
@@ -63,7 +65,7 @@ pub(super) fn identify(route: &Rc<Route>, request: Request, cx: &RequestContext<
         Err(error) => return deny(Report::new(route, request), Denial::Token(error), cx),
     };
     match seek(route, &unverified, cx) {
-        Sought::Verified(verified) => welcome(route, request, token, verified, cx),
+        Sought::Signed(signed) => conclude(route, request, token, signed, cx),
         Sought::Denied(denial) => deny(Report::new(route, request), denial, cx),
         Sought::Fetch(fetch) => AwaitingKeys { route: route.clone(), request, token, unverified, fetch }.ask(),
     }
@@ -90,30 +92,35 @@ impl AwaitingKeys {
         if let Some(fetch) = fetch_answered(fetch, cx, reply) {
             return Self { route, request, token, unverified, fetch }.ask();
         }
-        let verified = match set.current(cx.store, cx.now) {
+        let signed = match set.current(cx.store, cx.now) {
             None => Err(unavailable(&set, set.remote().fetch.cooldown, cx)),
             Some(keys) => verification::verify(&route, &unverified, Keys::Set(&keys), cx).map_err(|denial| {
                 let is_known = denial != NO_KEY || !set.is_down();
                 if is_known { denial } else { unavailable(&set, set.remote().fetch.cooldown, cx) }
             }),
         };
-        match verified {
-            Ok(verified) => welcome(&route, request, token, verified, cx),
+        match signed {
+            Ok(signed) => conclude(&route, request, token, signed, cx),
             Err(denial) => deny(Report::new(&route, request), denial, cx),
         }
     }
 }
 
-/// The caller of a token that was verified before and whose key still counts, with its groups as the catalog has them now.
-fn recall(route: &Route, request: &Request, token: &[u8], cx: &Context<'_>) -> Option<Rc<Known>> {
-    let found = cx.worker.tokens.borrow_mut().get(token, &route.issuer_ids, cx.now);
-    let known = found.and_then(|(id, known)| {
-        let (issuer, set) = route.issuer(id)?;
-        let has_key = |set: &Rc<RemoteKeySet>| set.current(cx.store, cx.now).is_some_and(|keys| keys.has(known.key));
-        set.is_none_or(has_key).then_some((issuer, known))
+/// What is known of a token that was seen before and whose key still counts: its caller, with its groups as the catalog has them
+/// now, or why it is refused.
+fn recall(route: &Route, request: &Request, token: &[u8], cx: &Context<'_>) -> Option<Result<Rc<Known>, TokenError>> {
+    let found = recall_accepted(route, request, token, cx).map(Ok).or_else(|| {
+        let refused = &cx.worker.refused;
+        let (id, refused) = refused.borrow_mut().get(token, &route.issuer_ids, cx.now)?;
+        issuer_of(route, id, refused.key, cx).map(|_| Err(refused.error.clone()))
     });
-    cx.worker.telemetry.token_cache(cx.metrics, known.is_some());
-    let (issuer, known) = known?;
+    cx.worker.telemetry.token_cache(cx.metrics, found.is_some());
+    found
+}
+
+fn recall_accepted(route: &Route, request: &Request, token: &[u8], cx: &Context<'_>) -> Option<Rc<Known>> {
+    let (id, known) = cx.worker.tokens.borrow_mut().get(token, &route.issuer_ids, cx.now)?;
+    let issuer = issuer_of(route, id, known.key, cx)?;
     let catalog = request.catalog.as_deref();
     if known.groups_by == GroupsBy::of(issuer, catalog) {
         return Some(known);
@@ -121,6 +128,13 @@ fn recall(route: &Route, request: &Request, token: &[u8], cx: &Context<'_>) -> O
     let known = Rc::new(known.by_catalog(issuer, catalog));
     cx.worker.tokens.borrow_mut().replace(token, issuer.id, known.clone());
     Some(known)
+}
+
+/// The issuer with this id, if this key of it still counts.
+fn issuer_of<'a>(route: &'a Route, id: IssuerId, key: KeyId, cx: &Context<'_>) -> Option<&'a Rc<Issuer>> {
+    let (issuer, set) = route.issuer(id)?;
+    let has_key = |set: &Rc<RemoteKeySet>| set.current(cx.store, cx.now).is_some_and(|keys| keys.has(key));
+    set.is_none_or(has_key).then_some(issuer)
 }
 
 fn seek(route: &Route, unverified: &Unverified, cx: &RequestContext<'_>) -> Sought {
@@ -137,11 +151,11 @@ fn seek(route: &Route, unverified: &Unverified, cx: &RequestContext<'_>) -> Soug
 
 fn seek_remote(
     set: &Rc<RemoteKeySet>,
-    verify: &dyn Fn(&KeySet) -> Result<Verified, Denial>,
+    verify: &dyn Fn(&KeySet) -> Result<Signed, Denial>,
     may_wait: bool,
     cx: &Context<'_>,
 ) -> Sought {
-    let is_found = |outcome: &Result<Verified, Denial>| !matches!(outcome, Err(NO_KEY));
+    let is_found = |outcome: &Result<Signed, Denial>| !matches!(outcome, Err(NO_KEY));
     let known = set.current(cx.store, cx.now);
     if !(may_wait && set.is_overdue(cx.now))
         && let Some(outcome) = known.as_deref().map(verify).filter(is_found)
@@ -178,30 +192,52 @@ fn unavailable(set: &RemoteKeySet, retry_after: Duration, cx: &Context<'_>) -> D
     Denial::KeysUnavailable { had_keys: set.age(cx.now).is_some(), retry_after }
 }
 
-/// A token has held. Its groups may have to be asked for; then its caller is remembered until the token ends.
-fn welcome(route: &Rc<Route>, request: Request, token: String, verified: Verified, cx: &RequestContext<'_>) -> Step {
-    let (expires, key, spent) = (verified.expires, verified.key, verified.spent);
-    let issuer = verified.issuer.clone();
-    let principal = match ownership::principal(verified, request.catalog.as_deref()) {
+/// A signature is right. The claims may still be refused, and the groups may have to be asked for. What comes of it is remembered until
+/// the token ends.
+fn conclude(route: &Rc<Route>, request: Request, token: String, signed: Signed, cx: &RequestContext<'_>) -> Step {
+    let Signed { issuer, expires, key, claims } = signed;
+    let principal = claims.and_then(|claims| {
+        let verified = Verified { issuer: issuer.clone(), claims, expires };
+        ownership::principal(verified, request.catalog.as_deref())
+    });
+    let principal = match principal {
         Ok(principal) => principal,
-        Err(error) => {
-            let denial = verification::in_vain(route, error, spent, cx);
-            return deny(Report::new(route, request), denial, cx);
-        }
+        Err(error) => return Refusal { token, issuer, key, expires, error }.deny(route, request, cx),
     };
     let groups_by = GroupsBy::of(&issuer, request.catalog.as_deref());
     let known = Known { principal, key, groups_by, told: None };
-    let newcomer = Newcomer { route: route.clone(), request, token, issuer: issuer.clone(), known, expires, spent };
-    match AwaitingUserinfo::needed(&issuer, &newcomer.known) {
+    let caller = NewCaller { route: route.clone(), request, token, issuer: issuer.clone(), known, expires };
+    match AwaitingUserinfo::needed(&issuer, &caller.known) {
         // In shadow mode nobody waits. The caller is not remembered without its groups: other routes ask for them.
-        Some(_) if route.is_shadow() => newcomer.admit_without_groups(cx),
-        Some(userinfo) => AwaitingUserinfo::ask(userinfo, newcomer, cx),
-        None => newcomer.remember(cx),
+        Some(_) if route.is_shadow() => caller.admit_without_groups(cx),
+        Some(userinfo) => AwaitingUserinfo::ask(userinfo, caller, cx),
+        None => caller.remember(cx),
     }
 }
 
-/// A caller whose token has just been verified.
-pub(super) struct Newcomer {
+/// A signed token that is refused.
+pub(super) struct Refusal {
+    pub token: String,
+    pub issuer: Rc<Issuer>,
+    pub key: KeyId,
+    /// Until when it is remembered.
+    pub expires: UnixMillis,
+    pub error: TokenError,
+}
+
+impl Refusal {
+    /// Denies the request, and remembers to deny others with this token without looking at its signature again.
+    pub(super) fn deny(self, route: &Rc<Route>, request: Request, cx: &RequestContext<'_>) -> Step {
+        let Self { token, issuer, key, expires, error } = self;
+        let known = Rc::new(Refused { error: error.clone(), key });
+        let entry = Entry { issuer: issuer.id, learned: cx.now, expires, bytes: 0, known };
+        cx.worker.refused.borrow_mut().insert(token, entry);
+        deny(Report::new(route, request), Denial::Token(error), cx)
+    }
+}
+
+/// A caller whose token was not seen before.
+pub(super) struct NewCaller {
     pub route: Rc<Route>,
     pub request: Request,
     pub token: String,
@@ -209,11 +245,9 @@ pub(super) struct Newcomer {
     pub known: Known,
     /// Until when it is remembered.
     pub expires: UnixMillis,
-    /// What looking at its signature cost.
-    pub spent: Cost,
 }
 
-impl Newcomer {
+impl NewCaller {
     fn admit_without_groups(mut self, cx: &RequestContext<'_>) -> Step {
         self.known.principal.groups = Groups::Unknown(GroupsUnknown::Unavailable);
         admit::admit(&self.route, self.request, Some(Rc::new(self.known)), cx)

@@ -16,7 +16,7 @@ pub struct Route {
     pub(super) issuer_ids: Vec<IssuerId>,
     /// The remote key set of each issuer, in their order; `None` where keys are in the configuration.
     key_sets: Vec<Option<Rc<RemoteKeySet>>>,
-    /// What may be spent on tokens that do not hold; routes with the same settings share it.
+    /// What may be spent on forged tokens; routes with the same settings share it.
     pub(super) budget: Rc<Budget>,
     /// The engine that counts its quotas for a cluster.
     pub(super) engine: Option<Rc<EngineState>>,

@@ -1,8 +1,8 @@
 //! Groups that a token does not carry: asked of its issuer with the caller's own token, once a token.
 
-use super::identify::Newcomer;
-use super::report::{Report, early_context};
-use super::{Effect, RequestContext, State, Step, deny, verification};
+use super::identify::{NewCaller, Refusal};
+use super::report::early_context;
+use super::{Effect, RequestContext, State, Step};
 use crate::config::{Issuer, PrincipalKind, Userinfo};
 use crate::http::{Call, Reply};
 use crate::identity::claims::{Claims, Names};
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
-/// How long a caller is remembered without its groups after the issuer did not tell them.
+/// How long a caller is remembered without its groups after the issuer did not tell them, and a token as refused by the issuer.
 const PAUSE: Duration = Duration::from_secs(10);
 /// Requests of one worker that ask an issuer at a time.
 const MAX_ASKING: u32 = 16;
@@ -24,7 +24,7 @@ const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A request whose caller is known but for its groups.
 pub(super) struct AwaitingUserinfo {
-    newcomer: Newcomer,
+    caller: NewCaller,
     /// Its place among those who ask.
     seat: Seat,
 }
@@ -38,44 +38,45 @@ impl AwaitingUserinfo {
         issuer.userinfo.as_ref().filter(|_| may_have_groups && is_known && is_silent())
     }
 
-    pub(super) fn ask(userinfo: &Userinfo, newcomer: Newcomer, cx: &RequestContext<'_>) -> Step {
-        let asking = cx.worker.asking(&newcomer.issuer);
+    pub(super) fn ask(userinfo: &Userinfo, caller: NewCaller, cx: &RequestContext<'_>) -> Step {
+        let asking = cx.worker.asking(&caller.issuer);
         if !asking.are_below(MAX_ASKING) {
-            cx.worker.telemetry.userinfo(cx.metrics, &newcomer.issuer.issuer, "busy");
-            return newcomer.without_groups(BUSY_PAUSE, cx);
+            cx.worker.telemetry.userinfo(cx.metrics, &caller.issuer.issuer, "busy");
+            return caller.without_groups(BUSY_PAUSE, cx);
         }
         let call = Call {
-            authorization: Some(format!("Bearer {}", newcomer.token)),
+            authorization: Some(format!("Bearer {}", caller.token)),
             ..userinfo.endpoint.get(userinfo.timeout, MAX_ANSWER_BYTES)
         };
-        (State::AwaitingUserinfo(Box::new(Self { newcomer, seat: asking.take() })), Effect::Dispatch(call))
+        (State::AwaitingUserinfo(Box::new(Self { caller, seat: asking.take() })), Effect::Dispatch(call))
     }
 
     pub(super) fn context(&self) -> Vec<(&'static str, Value)> {
-        early_context(&self.newcomer.route, self.newcomer.request.callee.as_deref())
+        early_context(&self.caller.route, self.caller.request.callee.as_deref())
     }
 
     pub(super) fn answered(self, cx: &RequestContext<'_>, reply: Option<&Reply>) -> Step {
-        let Self { mut newcomer, seat } = self;
+        let Self { mut caller, seat } = self;
         drop(seat);
-        let told = groups(&newcomer, reply);
-        cx.worker.telemetry.userinfo(cx.metrics, &newcomer.issuer.issuer, told.name());
+        let told = groups(&caller, reply);
+        cx.worker.telemetry.userinfo(cx.metrics, &caller.issuer.issuer, told.name());
         match told {
-            Told::Names(names) => newcomer.learn(names),
+            Told::Names(names) => caller.learn(names),
             Told::Refused => {
-                let denial = verification::in_vain(&newcomer.route, TokenError::RefusedByIssuer, newcomer.spent, cx);
-                return deny(Report::new(&newcomer.route, newcomer.request), denial, cx);
+                let NewCaller { route, request, token, issuer, known, expires } = caller;
+                let (expires, error) = (expires.min(cx.now.after(PAUSE)), TokenError::RefusedByIssuer);
+                return Refusal { token, issuer, key: known.key, expires, error }.deny(&route, request, cx);
             }
             Told::Nothing => {
-                log::warn!("userinfo of issuer {} did not tell the groups of a token", newcomer.issuer.issuer);
-                return newcomer.without_groups(PAUSE, cx);
+                log::warn!("userinfo of issuer {} did not tell the groups of a token", caller.issuer.issuer);
+                return caller.without_groups(PAUSE, cx);
             }
         }
-        newcomer.remember(cx)
+        caller.remember(cx)
     }
 }
 
-impl Newcomer {
+impl NewCaller {
     /// Notes what its issuer said of its groups.
     fn learn(&mut self, names: GroupNames) {
         let catalog = self.request.catalog.as_deref();
@@ -110,21 +111,21 @@ impl Told {
     }
 }
 
-fn groups(newcomer: &Newcomer, reply: Option<&Reply>) -> Told {
-    let Some(userinfo) = &newcomer.issuer.userinfo else { return Told::Nothing };
+fn groups(caller: &NewCaller, reply: Option<&Reply>) -> Told {
+    let Some(userinfo) = &caller.issuer.userinfo else { return Told::Nothing };
     if reply.is_some_and(|reply| reply.status == 401) {
         return Told::Refused;
     }
     let body = reply.and_then(Reply::ok).filter(|body| body.len() <= MAX_ANSWER_BYTES);
     let Some(claims) = body.and_then(|body| Claims::parse(body).ok()) else { return Told::Nothing };
-    if claims.text(&userinfo.subject) != Some(newcomer.known.principal.subject.as_str()) {
+    if claims.text(&userinfo.subject) != Some(caller.known.principal.subject.as_str()) {
         return Told::Refused;
     }
     // An answer without the claim tells nothing; a user of no group has an empty list.
     match claims.names(&userinfo.groups) {
         Names::Absent => Told::Nothing,
         Names::Malformed | Names::List(_) => {
-            let names = group_names(&newcomer.issuer.groups, &claims, &userinfo.groups);
+            let names = group_names(&caller.issuer.groups, &claims, &userinfo.groups);
             Told::Names(names.map(|names| names.into_iter().map(Box::from).collect()))
         }
     }

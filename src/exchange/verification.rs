@@ -1,11 +1,10 @@
-//! Signatures, looked at within a budget.
+//! Signatures, verified within a budget and once a node.
 
 use super::{RequestContext, Route};
 use crate::denial::Denial;
-use crate::identity::{Address, Keys, Spender, TokenError, Unverified, Verified};
-use crate::jose::Cost;
+use crate::identity::{Address, Keys, SignatureRecord, Signed, Spender, Unverified};
 
-/// Verifies a token with these keys, unless too many that did not hold have come.
+/// Verifies a token's signature with these keys, unless a worker of this node did, or too many forged ones came.
 ///
 /// That no key fits is said first, for it costs nothing to find out.
 pub(super) fn verify(
@@ -13,10 +12,20 @@ pub(super) fn verify(
     unverified: &Unverified,
     keys: Keys<'_>,
     cx: &RequestContext<'_>,
-) -> Result<Verified, Denial> {
+) -> Result<Signed, Denial> {
     let attempt = unverified.attempt(keys, cx.now).map_err(Denial::Token)?;
     let (address, telemetry) = (client(cx), &cx.worker.telemetry);
-    if let Err(spent) = route.budget.ask(address, cx.now) {
+    let signature = attempt.signature();
+    let read = || SignatureRecord::read(cx.store, &route.config.zones.keys, &signature);
+    let record = if matches!(keys, Keys::Set(_)) { read() } else { None };
+    let signer = record.as_ref().and_then(|record| record.signer(&signature));
+    if let Some(signed) = signer.and_then(|key| attempt.signed_by(key)) {
+        route.budget.valid(address, cx.now);
+        telemetry.verification(cx.metrics, "known");
+        return Ok(signed);
+    }
+    let cost = attempt.cost();
+    if let Err(spent) = route.budget.ask(address, cost, cx.now) {
         let result = match spent.by {
             Spender::Address => "address_spent",
             Spender::Worker => "worker_spent",
@@ -26,17 +35,16 @@ pub(super) fn verify(
     }
     let outcome = attempt.verify();
     match &outcome {
-        Ok(_) => route.budget.held(address, cx.now),
-        Err(not_held) => route.budget.failed(address, not_held.spent, cx.now),
+        Ok(signed) => {
+            route.budget.valid(address, cx.now);
+            if let Some(record) = record {
+                record.remember(cx.store, &signature, signed.key);
+            }
+        }
+        Err(_) => route.budget.failed(address, cost, cx.now),
     }
     telemetry.verification(cx.metrics, if outcome.is_ok() { "held" } else { "failed" });
-    outcome.map_err(|not_held| Denial::Token(not_held.error))
-}
-
-/// A token whose signature held is refused all the same, and so not remembered: this was spent for nothing.
-pub(super) fn in_vain(route: &Route, error: TokenError, spent: Cost, cx: &RequestContext<'_>) -> Denial {
-    route.budget.failed(client(cx), spent, cx.now);
-    Denial::Token(error)
+    outcome.map_err(Denial::Token)
 }
 
 fn client(cx: &RequestContext<'_>) -> Option<Address> {

@@ -9,10 +9,21 @@ use std::hash::BuildHasher;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-/// Most tokens remembered by a worker.
-const MAX_TOKENS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
-/// Most bytes of tokens, and of what is remembered with them, that a worker remembers.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// How much is remembered.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheSize {
+    /// Most tokens.
+    pub tokens: NonZeroUsize,
+    /// Most bytes of tokens, and of what is remembered with them.
+    pub bytes: usize,
+}
+
+impl CacheSize {
+    /// Of the tokens that a worker accepts.
+    pub const ACCEPTED: Self = Self { tokens: NonZeroUsize::new(10_000).unwrap(), bytes: 16 * 1024 * 1024 };
+    /// Of signed tokens that it refuses.
+    pub const REFUSED: Self = Self { tokens: NonZeroUsize::new(1_000).unwrap(), bytes: 2 * 1024 * 1024 };
+}
 
 /// What is known of verified tokens, least recently used first out, bounded in number and in bytes.
 ///
@@ -23,6 +34,7 @@ pub struct TokenCache<T> {
     tokens: LruCache<u64, Token<T>>,
     hasher: RandomState,
     bytes: usize,
+    max_bytes: usize,
 }
 
 struct Token<T> {
@@ -50,13 +62,12 @@ impl<T> Token<T> {
     }
 }
 
-impl<T> Default for TokenCache<T> {
-    fn default() -> Self {
-        Self { tokens: LruCache::new(MAX_TOKENS), hasher: RandomState::default(), bytes: 0 }
-    }
-}
-
 impl<T> TokenCache<T> {
+    /// A cache of this size, without a token.
+    pub fn new(size: CacheSize) -> Self {
+        Self { tokens: LruCache::new(size.tokens), hasher: RandomState::default(), bytes: 0, max_bytes: size.bytes }
+    }
+
     /// What is known of a token under any of these settings, unless it has ended. A clock that stepped back to before the
     /// token was learned counts as not known, so that an ended token does not come back to life.
     pub fn get(&mut self, token: &[u8], issuers: &[IssuerId], now: UnixMillis) -> Option<(IssuerId, Rc<T>)> {
@@ -81,7 +92,7 @@ impl<T> TokenCache<T> {
                 self.bytes -= evicted.bytes();
             }
         }
-        while self.bytes > MAX_BYTES {
+        while self.bytes > self.max_bytes {
             let Some((_, evicted)) = self.tokens.pop_lru() else { break };
             self.bytes -= evicted.bytes();
         }
@@ -124,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_token_is_known_under_its_settings_until_it_ends() {
-        let mut cache = TokenCache::default();
+        let mut cache = TokenCache::new(CacheSize::ACCEPTED);
         cache.insert("t".into(), entry(ONE, (5, 10), 0, 'a'));
         cache.insert("t".into(), entry(TWO, (5, 20), 0, 'b'));
         let mut get = |issuers: &[IssuerId], now| cache.get(b"t", issuers, at(now)).map(|(_, known)| *known);
@@ -137,18 +148,18 @@ mod tests {
 
     #[test]
     fn number_and_bytes_are_bounded_and_the_least_recently_used_goes_first() {
-        let mut cache = TokenCache::default();
-        for n in 0..MAX_TOKENS.get() + 10 {
+        let mut cache = TokenCache::new(CacheSize::ACCEPTED);
+        for n in 0..CacheSize::ACCEPTED.tokens.get() + 10 {
             cache.insert(format!("t{n}"), entry(ONE, (0, 10), 0, ()));
             cache.get(b"t0", &[ONE], at(1));
         }
-        assert_eq!(cache.len(), MAX_TOKENS.get());
+        assert_eq!(cache.len(), CacheSize::ACCEPTED.tokens.get());
         assert!(cache.get(b"t0", &[ONE], at(1)).is_some());
         assert!(cache.get(b"t1", &[ONE], at(1)).is_none());
         for n in 0..600 {
             cache.insert(format!("{n}{}", "x".repeat(60_000)), entry(ONE, (0, 10), 0, ()));
         }
-        assert!(cache.bytes <= MAX_BYTES && cache.len() < 600);
+        assert!(cache.bytes <= CacheSize::ACCEPTED.bytes && cache.len() < 600);
         assert!(!cache.is_empty());
         // What is remembered with a token counts, as often as it is learned anew.
         for _ in 0..600 {
@@ -163,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_is_replaced_ends_when_it_would_have_ended() {
-        let mut cache = TokenCache::default();
+        let mut cache = TokenCache::new(CacheSize::ACCEPTED);
         cache.insert("t".into(), entry(ONE, (5, 10), 0, 'a'));
         cache.replace(b"t", ONE, Rc::new('b'));
         cache.replace(b"t", TWO, Rc::new('c'));

@@ -2,8 +2,8 @@
 
 use super::TokenError;
 
-/// A check of a token. The order is the one in which they are made: where one fails, all before it have held and none after it
-/// was made.
+/// A check of a token. They are made in this order, and the first that fails ends it. Two begin before the signature and end after
+/// it, when all claims are read: [`Check::Form`], and [`Check::Audience`] where its claim is found by a pointer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Check {
     /// It is a compact JWS whose header and claims can be read.
@@ -20,14 +20,14 @@ pub enum Check {
     Times,
     /// It is meant for this route.
     Audience,
+    /// A key of the issuer fits.
+    Key,
+    /// The signature is right.
+    Signature,
     /// It has the claims that are demanded.
     Claims,
     /// It names a client, where that is demanded.
     Client,
-    /// A key of the issuer fits.
-    Key,
-    /// The signature holds.
-    Signature,
     /// It has the scopes that are demanded.
     Scopes,
     /// It names a user, a service or an agent.
@@ -46,10 +46,10 @@ impl Check {
         Self::Type,
         Self::Times,
         Self::Audience,
-        Self::Claims,
-        Self::Client,
         Self::Key,
         Self::Signature,
+        Self::Claims,
+        Self::Client,
         Self::Scopes,
         Self::Principal,
         Self::Userinfo,
@@ -116,7 +116,7 @@ mod tests {
     fn check(token: &str, config: &Config) -> Option<Check> {
         let KeySource::Inline(keys) = &config.issuers[0].keys else { panic!("the keys are inline") };
         let verified = Unverified::parse(token, &config.issuers, NOW)
-            .and_then(|it| it.attempt(Keys::Set(keys), NOW)?.verify().map_err(|it| it.error));
+            .and_then(|it| it.attempt(Keys::Set(keys), NOW)?.verify()?.claims);
         verified.err().map(|error| error.check())
     }
 
@@ -140,8 +140,6 @@ mod tests {
             (Check::Type, json!({"typ": "at+jwt"}), json!({})),
             (Check::Times, json!({}), times),
             (Check::Audience, json!({}), json!({"aud": "payments"})),
-            (Check::Claims, json!({}), json!({"tenant": "acme"})),
-            (Check::Client, json!({}), json!({"azp": "portal"})),
             (Check::Key, json!({"kid": "es256"}), json!({})),
         ];
         for (expected, headers, members) in repairs {
@@ -158,9 +156,13 @@ mod tests {
         }
         let unsigned = format!("{}.{}.AAAA", encode(header.to_string()), encode(claims.to_string()));
         assert_eq!(check(&unsigned, &config), Some(Check::Signature));
-        let without_scope = signed("ES256", header.to_string(), claims.to_string());
-        assert_eq!(check(&without_scope, &config), Some(Check::Scopes));
-        claims["scope"] = json!("read");
+        for (expected, name, value) in
+            [(Check::Claims, "tenant", "acme"), (Check::Client, "azp", "portal"), (Check::Scopes, "scope", "read")]
+        {
+            let token = signed("ES256", header.to_string(), claims.to_string());
+            assert_eq!(check(&token, &config), Some(expected));
+            claims[name] = json!(value);
+        }
         assert_eq!(check(&signed("ES256", header.to_string(), claims.to_string()), &config), None);
     }
 

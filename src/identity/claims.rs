@@ -29,15 +29,25 @@ pub enum Names<'a> {
     List(Vec<&'a str>),
 }
 
+impl From<Map<String, Value>> for Claims {
+    fn from(members: Map<String, Value>) -> Self {
+        Self(Rc::new(members))
+    }
+}
+
 impl Claims {
+    /// Why a payload is refused that cannot be read in one way only.
+    pub(super) const MALFORMED: TokenError =
+        TokenError::Malformed("the payload is not a JSON object, has a member twice, or has too many");
+
     /// Parses a payload.
     ///
     /// # Errors
     /// [`TokenError::Malformed`] for what is not a JSON object, has a member twice at any level, or is nested too deep.
     pub fn parse(payload: &[u8]) -> Result<Self, TokenError> {
         match serde_json::from_slice::<Strict>(payload) {
-            Ok(Strict(Value::Object(members))) => Ok(Self(Rc::new(members))),
-            _ => Err(TokenError::Malformed("the payload is not a JSON object, or has a member twice")),
+            Ok(Strict(Value::Object(members))) => Ok(members.into()),
+            _ => Err(Self::MALFORMED),
         }
     }
 

@@ -19,7 +19,7 @@ pub enum CredentialError {
     },
 }
 
-/// Why a token does not hold.
+/// Why a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Not a compact JWS with a JSON header and a JSON object as payload, each in canonical base64url.

@@ -1,4 +1,4 @@
-//! Who is calling: where the token is, whether it holds, and whom it names.
+//! Who is calling: where the token is, whether it is valid, and whom it names.
 
 mod budget;
 mod cache;
@@ -7,15 +7,18 @@ pub mod claims;
 mod credentials;
 mod error;
 mod kind;
+mod peek;
 mod principal;
+mod signatures;
 mod verify;
 
 pub use budget::{Address, Budget, Budgets, Spender, Spent};
-pub use cache::{Entry, TokenCache};
+pub use cache::{CacheSize, Entry, TokenCache};
 pub use check::Check;
 pub(crate) use credentials::{COOKIE_ENDS, has_cookie, is_addressed};
 pub use credentials::{Found, find_credential};
 pub use error::{CredentialError, TokenError};
 pub use kind::{KindBy, agent, client, kind, kind_by};
 pub use principal::{Groups, GroupsUnknown, Principal};
-pub use verify::{Attempt, Keys, NotHeld, Unverified, Verified};
+pub use signatures::{Signature, SignatureRecord};
+pub use verify::{Attempt, Keys, Signed, Unverified, Verified};

@@ -1,10 +1,13 @@
-//! Verification: the cheap checks first, then the signature, then what only a holder of a verified token may learn.
+//! Verification: the cheap checks first, then the signature, then what only a holder of a signed token may learn.
+//!
+//! Before the signature is verified, of the payload only those claims are built that the cheap checks read ([`super::peek`]).
 
 use super::claims::{Claims, Names};
+use super::signatures::Signature;
 use super::{TokenError, client};
 use crate::config::{Algorithm, Audiences, Issuer, Secret};
 use crate::host::UnixMillis;
-use crate::jose::{Cost, Key, KeyId, KeySet, MAX_KID, verify_hmac};
+use crate::jose::{Cost, Key, KeyId, KeySet, Life, MAX_KID, verify_hmac};
 use crate::json::{Object, is_there, not_null};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -56,18 +59,30 @@ impl Header {
     }
 }
 
-/// A token whose claims would do, if only its signature holds.
+/// A token that passed the cheap checks: of a known issuer, in time, and for this route, if only its signature is right.
 pub struct Unverified {
     issuer: Rc<Issuer>,
     algorithm: Algorithm,
     kid: Option<String>,
-    claims: Claims,
+    payload: Vec<u8>,
     expires: UnixMillis,
     message: String,
     signature: Vec<u8>,
 }
 
-/// A token that holds.
+/// A token whose signature is right.
+pub struct Signed {
+    /// Who issued it.
+    pub issuer: Rc<Issuer>,
+    /// When it ends, leeway included, or when its key does.
+    pub expires: UnixMillis,
+    /// The key that signed it; a digest of nothing for a shared secret, which does not go away.
+    pub key: KeyId,
+    /// What it says, or why that is refused. It is the same each time under the same settings.
+    pub claims: Result<Claims, TokenError>,
+}
+
+/// A token whose signature is right and whose claims are accepted.
 pub struct Verified {
     /// Who issued it.
     pub issuer: Rc<Issuer>,
@@ -75,19 +90,6 @@ pub struct Verified {
     pub claims: Claims,
     /// When it ends, leeway included, or when its key does.
     pub expires: UnixMillis,
-    /// The key that signed it; a digest of nothing for a shared secret, which does not go away.
-    pub key: KeyId,
-    /// What it cost to find that key.
-    pub spent: Cost,
-}
-
-/// A token that does not hold.
-#[derive(Debug, PartialEq, Eq)]
-pub struct NotHeld {
-    /// What does not.
-    pub error: TokenError,
-    /// What it cost to find out.
-    pub spent: Cost,
 }
 
 /// What a signature is verified with.
@@ -119,16 +121,20 @@ impl Unverified {
         let Parts { message, header, payload, signature } = split(token)?;
         let header = Header::read(header)?;
         let signature = decode(signature, "the signature is not base64url")?;
-        let claims = Claims::parse(&decode(payload, "the payload is not base64url")?)?;
+        let payload = decode(payload, "the payload is not base64url")?;
+        let claims = Claims::peek(&payload, issuers)?;
         let issuer = claims.member("iss").and_then(|iss| issuers.iter().find(|issuer| *iss == issuer.issuer.as_str()));
         let issuer = issuer.ok_or(TokenError::UnknownIssuer)?.clone();
         let algorithm = Algorithm::from_name(&header.alg).filter(|name| issuer.algorithms.contains(name));
         let algorithm = algorithm.ok_or(TokenError::AlgorithmNotAllowed)?;
         check_type(&issuer, header.typ.as_deref())?;
         let expires = check_times(&issuer, &claims, now)?;
-        check_audience(&issuer, &claims)?;
-        check_claims(&issuer, &claims)?;
-        Ok(Self { issuer, algorithm, kid: header.kid, claims, expires, message: message.to_owned(), signature })
+        // A claim that a pointer leads to is not built yet.
+        let audience = &issuer.claims.audience.0;
+        if claims.member(audience).is_some() || !audience.starts_with('/') {
+            check_audience(&issuer, &claims)?;
+        }
+        Ok(Self { issuer, algorithm, kid: header.kid, payload, expires, message: message.to_owned(), signature })
     }
 
     /// Who the token says issued it.
@@ -157,37 +163,52 @@ impl Unverified {
 }
 
 impl Attempt<'_> {
-    /// Verifies the signature, then the scopes: that a scope is missing is for holders of a valid token to know.
+    /// What it costs to find the signature wrong: each key is tried.
+    pub fn cost(&self) -> Cost {
+        match &self.candidates {
+            Candidates::Keys(keys) => keys.iter().map(|key| key.cost()).sum(),
+            Candidates::Secrets(secrets) => secrets.iter().map(|_| Cost::HMAC).sum(),
+        }
+    }
+
+    /// What is signed, and the signature.
+    pub fn signature(&self) -> Signature<'_> {
+        Signature { message: self.token.message.as_bytes(), bytes: &self.token.signature }
+    }
+
+    /// Verifies the signature. Only then all claims are read and checked: what is missing is for holders of a signed token to
+    /// know.
     ///
     /// # Errors
-    /// What does not hold.
-    pub fn verify(&self) -> Result<Verified, NotHeld> {
-        let Unverified { issuer, algorithm, claims, expires, message, signature, .. } = self.token;
-        let message = message.as_bytes();
-        let mut spent = Cost::default();
+    /// [`TokenError::BadSignature`] and nothing else.
+    pub fn verify(&self) -> Result<Signed, TokenError> {
+        let algorithm = self.token.algorithm;
+        let Signature { message, bytes } = self.signature();
         let signer = match &self.candidates {
             Candidates::Keys(keys) => {
-                let mut holds = |key: &Key| {
-                    spent += key.cost();
-                    key.verify(*algorithm, message, signature)
-                };
-                keys.iter().find(|key| holds(key)).map(|key| (key.id(), key.life()))
+                keys.iter().find(|key| key.verify(algorithm, message, bytes)).map(|key| (key.id(), key.life()))
             }
-            Candidates::Secrets(secrets) => {
-                let mut holds = |secret: &Secret| {
-                    spent += Cost::HMAC;
-                    verify_hmac(*algorithm, &secret.bytes, message, signature)
-                };
-                secrets.iter().find(|secret| holds(secret)).map(|secret| (KeyId([0; 16]), secret.life))
-            }
+            Candidates::Secrets(secrets) => secrets
+                .iter()
+                .find(|secret| verify_hmac(algorithm, &secret.bytes, message, bytes))
+                .map(|secret| (KeyId([0; 16]), secret.life)),
         };
-        let not_held = |error| NotHeld { error, spent };
-        let (key, life) = signer.ok_or_else(|| not_held(TokenError::BadSignature))?;
+        signer.map(|(key, life)| self.signed(key, life)).ok_or(TokenError::BadSignature)
+    }
+
+    /// The same without looking at the signature, where it is known that this key made it. `None` where the key is not one that
+    /// may have signed the token: it was withdrawn, has ended, or is another issuer's.
+    pub fn signed_by(&self, key: KeyId) -> Option<Signed> {
+        let Candidates::Keys(keys) = &self.candidates else { return None };
+        let key = keys.iter().find(|candidate| candidate.id() == key)?;
+        Some(self.signed(key.id(), key.life()))
+    }
+
+    fn signed(&self, key: KeyId, life: Life) -> Signed {
+        let Unverified { issuer, expires, payload, .. } = self.token;
         let expires = life.not_after.map_or(*expires, |end| end.min(*expires));
-        if let Some(missing) = issuer.required_scopes.iter().find(|scope| !claims.has_scope(scope)) {
-            return Err(not_held(TokenError::MissingScope(missing.clone())));
-        }
-        Ok(Verified { issuer: issuer.clone(), claims: claims.clone(), expires, key, spent })
+        let claims = Claims::parse(payload).and_then(|claims| check_claims(issuer, &claims).map(|()| claims));
+        Signed { issuer: issuer.clone(), expires, key, claims }
     }
 }
 
@@ -272,12 +293,17 @@ fn check_audience(issuer: &Issuer, claims: &Claims) -> Result<(), TokenError> {
     if fits { Ok(()) } else { Err(TokenError::WrongAudience) }
 }
 
+/// All that a signed token has to say. Issuer and times were checked before, and no payload says them twice.
 fn check_claims(issuer: &Issuer, claims: &Claims) -> Result<(), TokenError> {
+    check_audience(issuer, claims)?;
     if let Some((name, _)) = issuer.required_claims.iter().find(|(name, value)| !claims.holds(name, value)) {
         return Err(TokenError::RequiredClaim(name.0.clone()));
     }
     if issuer.client_required && client(issuer, claims).is_none() {
         return Err(TokenError::NoClient);
+    }
+    if let Some(missing) = issuer.required_scopes.iter().find(|scope| !claims.has_scope(scope)) {
+        return Err(TokenError::MissingScope(missing.clone()));
     }
     Ok(())
 }

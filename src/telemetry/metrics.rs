@@ -160,7 +160,7 @@ impl Telemetry {
         self.add(host, "token_cache", &[("result", if hit { "hit" } else { "miss" })], 1);
     }
 
-    /// `verifications`: tokens not seen before, by what became of looking at their signature: `held`, `failed`,
+    /// `verifications`: tokens not seen before, by what became of their signature: `held`, `known` to the node, `failed`,
     /// `address_spent`, `worker_spent`.
     pub fn verification(&self, host: &dyn Metrics, result: &str) {
         self.add(host, "verifications", &[("result", result)], 1);

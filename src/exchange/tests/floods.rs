@@ -1,4 +1,4 @@
-//! Floods of tokens that do not hold.
+//! Floods of forged tokens.
 
 use super::*;
 
@@ -53,7 +53,7 @@ fn a_flood_from_one_address_is_cut_off_and_nobody_else_is() {
 }
 
 #[test]
-fn a_flood_from_everywhere_keeps_out_newcomers_only() {
+fn a_flood_from_everywhere_keeps_out_new_clients_only() {
     let node = Node::new();
     let route = node.route(&narrow(json!({"per_second": 10, "burst": 50})));
     forwarded(node.send(&route, &from("198.51.100.7", &token(json!({"groups": ["payments"], "jti": "old"})))).1);
@@ -93,29 +93,125 @@ fn what_the_cheap_checks_refuse_costs_nothing() {
 }
 
 #[test]
-fn a_token_that_holds_and_is_not_remembered_is_looked_at_only_so_often() {
+fn a_flood_from_a_few_keeps_out_nobody_who_has_not_failed() {
     let node = Node::new();
-    let mut config = narrow(json!({"per_address": {"burst": 3}}));
-    config["issuers"][0]["required_scopes"] = json!(["pay"]);
-    config["issuers"][0]["claims"] = json!({"user": "upn"});
-    let route = node.route(&config);
-    for (address, token, refused) in [
-        ("192.0.2.1", token(json!({})), (403, "missing_scope")),
-        ("192.0.2.2", token(json!({"scope": "pay"})), (401, "no_principal")),
-    ] {
-        let send = || told(node.send(&route, &from(address, &token)).1);
-        for _ in 0..3 {
-            assert_eq!(send(), (refused.0, refused.1.to_owned()));
+    let route = node.route(&narrow(json!({"per_second": 10, "burst": 50})));
+    let good = |jti: usize| token(json!({"groups": ["payments"], "jti": format!("good{jti}")}));
+    let floods = [["192.0.2.1", "192.0.2.2"], ["2001:db8:1:1::1", "2001:db8:1:2::1"]];
+    for (nth, addresses) in floods.into_iter().enumerate() {
+        for address in addresses {
+            let verified = (0..100).filter(|nth| told(node.send(&route, &from(address, &forged(*nth))).1).0 == 401);
+            assert!(verified.count() <= 20, "{address}");
         }
-        assert_eq!(send(), (429, "verification_rate".to_owned()));
+        forwarded(node.send(&route, &from(&format!("198.51.100.{nth}"), &good(nth))).1);
     }
+    let outcome = node.send(&route, &from("192.0.2.1", &good(9))).1;
+    assert_eq!(told(outcome), (429, "verification_rate".into()), "its own share is spent");
+}
+
+#[test]
+fn a_signed_token_that_is_refused_is_verified_once_and_costs_nothing() {
+    let cases = [
+        (json!({}), json!({"required_scopes": ["pay"]}), (403, "missing_scope")),
+        (json!({}), json!({"claims": {"user": "upn"}}), (401, "no_principal")),
+        (json!({}), json!({"required_claims": {"tenant": "acme"}}), (401, "required_claim")),
+        (json!({}), json!({"client_required": true}), (401, "no_client")),
+        (json!({"for": {"us": "x"}}), json!({"claims": {"audience": "/for/us"}}), (401, "wrong_audience")),
+    ];
+    for (claims, change, (status, reason)) in cases {
+        let token = token(claims);
+        let node = Node::new();
+        let mut config = narrow(json!({"burst": 1, "per_address": {"burst": 1}}));
+        config["issuers"][0].as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let route = node.route(&config);
+        for _ in 0..5 {
+            assert_eq!(told(node.send(&route, &from("192.0.2.1", &token)).1), (status, reason.to_owned()));
+        }
+        assert_eq!(node.metrics.counts.borrow().get("verifications;result=held"), Some(&1), "{reason}");
+        // Another route may demand less.
+        let lenient = node.route(&self::config());
+        let (status, reason) = told(node.send(&lenient, &from("192.0.2.1", &token)).1);
+        assert_eq!((status, reason.as_str()), (403, "not_allowed"));
+        assert_eq!(told(node.send(&route, &from("192.0.2.1", &forged(1))).1).0, 401, "nothing was spent");
+    }
+}
+
+#[test]
+fn refused_tokens_push_out_no_accepted_one() {
+    let node = Node::new();
+    let mut config = config();
+    config["credentials"] = json!({"max_token_bytes": 65_536});
+    config["issuers"][0]["required_scopes"] = json!(["pay"]);
+    let route = node.route(&config);
+    let good = token(json!({"groups": ["payments"], "scope": "pay"}));
+    forwarded(node.send(&route, &from("192.0.2.1", &good)).1);
+    for nth in 0..40 {
+        // A thousand of them are remembered, or 2 MB.
+        let large = token(json!({"groups": ["payments"], "jti": format!("{nth}{}", "x".repeat(45_000))}));
+        assert_eq!(told(node.send(&route, &from("192.0.2.1", &large)).1).0, 403);
+    }
+    assert!(node.worker.refused.borrow().len() < 40);
+    forwarded(node.send(&route, &from("192.0.2.1", &good)).1);
+    assert_eq!(node.metrics.counts.borrow().get("verifications;result=held"), Some(&41));
+}
+
+#[test]
+fn a_token_that_one_worker_verified_passes_on_another_one_in_a_flood() {
+    let mut node = Node::new();
+    let route = node.route(&config());
+    let good = |jti: &str| token(json!({"groups": ["payments"], "jti": jti}));
+    forwarded(node.send(&route, &from("192.0.2.1", &good("old"))).1);
+    assert_eq!(told(node.send(&route, &from("192.0.2.1", &forged(0))).1).0, 401, "is not remembered");
+
+    node.worker = Worker::default();
+    let route = node.route(&narrow(json!({"per_second": 1, "burst": 2})));
+    for nth in 0..20 {
+        told(node.send(&route, &from(&format!("203.0.113.{nth}"), &forged(nth))).1);
+    }
+    for address in ["203.0.113.0", "192.0.2.1"] {
+        assert!(matches!(told(node.send(&route, &from(address, &forged(0))).1).0, 429 | 503));
+    }
+    assert_eq!(told(node.send(&route, &from("192.0.2.1", &good("new"))).1).0, 503);
+    forwarded(node.send(&route, &from("192.0.2.1", &good("old"))).1);
+    forwarded(node.send(&route, &from("192.0.2.1", &good("new"))).1);
+    let counts = node.metrics.counts.borrow();
+    assert_eq!(counts.get("verifications;result=known"), Some(&1), "and its address is a good one then");
+}
+
+#[test]
+fn the_nodes_memory_honours_no_key_that_was_withdrawn_and_no_token_that_is_not_accepted() {
+    let mut node = Node::new();
+    let token = token(json!({"groups": ["payments"]}));
+    forwarded(node.send(&node.route(&config()), &get(Some(&token))).1);
+    let mut others: Value = serde_json::from_str(testing::other_jwks()).unwrap();
+    others["keys"][0]["kid"] = json!("es256");
+    let cases = [
+        (json!({"jwks": others}), NOW, Some("bad_signature")),
+        (json!({"algorithms": ["RS256"]}), NOW, Some("algorithm_not_allowed")),
+        (json!({"audiences": ["others"]}), NOW, Some("wrong_audience")),
+        (json!({"required_scopes": ["pay"]}), NOW, Some("missing_scope")),
+        (json!({}), UnixMillis(NOW.0 + 3_600_000), Some("token_expired")),
+        (json!({}), NOW, None),
+    ];
+    for (change, now, reason) in cases {
+        node.worker = Worker::default();
+        let mut config = config();
+        config["issuers"][0].as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let (_, effect) = node.send_at(&node.route(&config), now, &get(Some(&token)));
+        match reason {
+            Some(reason) => assert_eq!(told(effect).1, reason),
+            None => drop(forwarded(effect)),
+        }
+    }
+    // Twice: where it was accepted last, and where its scope was missing.
+    assert_eq!(node.metrics.counts.borrow().get("verifications;result=known"), Some(&2));
 }
 
 #[test]
 fn a_signature_is_charged_by_what_it_costs() {
     let every = json!(["ES256", "ES384", "EdDSA", "Ed25519", "RS256", "PS512"]);
-    // With room for twenty signatures on P-256; whoever has room for a whole one is looked at.
-    for (algorithm, looked_at) in [("ES384", 5), ("ES256", 20), ("RS256", 39), ("PS512", 39), ("EdDSA", 77)] {
+    // With room for twenty signatures on P-256.
+    for (algorithm, verified) in [("ES384", 5), ("ES256", 20), ("RS256", 40), ("PS512", 40), ("EdDSA", 80)] {
         let node = Node::new();
         let mut config = config();
         config["issuers"][0]["algorithms"] = every.clone();
@@ -125,7 +221,7 @@ fn a_signature_is_charged_by_what_it_costs() {
         let good = testing::token(algorithm, &payload);
         let forged = format!("{}.{}", good.rsplit_once('.').unwrap().0, testing::encode([1; 64]));
         let failed = (0..100).filter(|_| told(node.send(&route, &from("192.0.2.1", &forged)).1).0 == 401).count();
-        assert_eq!(failed, looked_at, "{algorithm}");
+        assert_eq!(failed, verified, "{algorithm}");
     }
 }
 

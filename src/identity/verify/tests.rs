@@ -39,18 +39,17 @@ fn with(name: &str, value: Value) -> Value {
 }
 
 fn verify(token: &str, issuers: &[Rc<Issuer>]) -> Result<Verified, TokenError> {
-    try_keys(token, issuers)?.map_err(|not_held| not_held.error)
+    let unverified = Unverified::parse(token, issuers, NOW)?;
+    let Signed { issuer, expires, claims, .. } = unverified.attempt(keys(unverified.issuer()), NOW)?.verify()?;
+    Ok(Verified { issuer, expires, claims: claims? })
 }
 
-/// What the cheap checks say, and then what looking at the signature came to.
-fn try_keys(token: &str, issuers: &[Rc<Issuer>]) -> Result<Result<Verified, NotHeld>, TokenError> {
-    let unverified = Unverified::parse(token, issuers, NOW)?;
-    let issuer = unverified.issuer().clone();
-    Ok(match &issuer.keys {
-        crate::config::KeySource::Inline(keys) => unverified.attempt(Keys::Set(keys), NOW)?.verify(),
-        crate::config::KeySource::Secrets(secrets) => unverified.attempt(Keys::Secrets(secrets), NOW)?.verify(),
+fn keys(issuer: &Issuer) -> Keys<'_> {
+    match &issuer.keys {
+        crate::config::KeySource::Inline(keys) => Keys::Set(keys),
+        crate::config::KeySource::Secrets(secrets) => Keys::Secrets(secrets),
         crate::config::KeySource::Remote(_) => panic!("no remote issuers here"),
-    })
+    }
 }
 
 fn outcome(token: &str, issuers: &[Rc<Issuer>]) -> Result<(), TokenError> {
@@ -231,37 +230,51 @@ fn ed25519_has_two_names_and_both_are_one_algorithm() {
 }
 
 #[test]
-fn every_key_of_a_kid_is_tried_and_what_was_tried_is_told() {
+fn every_key_of_a_kid_is_tried_and_costs() {
     let own = serde_json::from_str::<Value>(testing::jwks()).unwrap()["keys"][0].clone();
     let mut other = serde_json::from_str::<Value>(testing::other_jwks()).unwrap()["keys"][0].clone();
     other["kid"] = json!("es256");
     let token = testing::token("ES256", &claims());
-    // How many keys stand before the right one, and how many signatures are looked at for a token that holds, for one without a
-    // scope, and for one that nobody signed.
-    for (before, after, tried) in [(0, 0, [1, 1, 1]), (0, 4, [1, 1, 5]), (4, 0, [5, 5, 5]), (19, 1, [20, 20, 20])] {
+    for (before, after, units) in [(0, 0, 1), (0, 4, 5), (4, 0, 5), (19, 1, 20)] {
         let keys = [vec![other.clone(); before], vec![own.clone()], vec![other.clone(); after]].concat();
-        let spent = |token: &str, scopes: Value| match try_keys(
-            token,
-            &issuers(&json!({"jwks": {"keys": keys}, "required_scopes": scopes})),
-        )
-        .unwrap()
-        {
-            Ok(verified) => (None, verified.spent.thousandths()),
-            Err(not_held) => (Some(not_held.error), not_held.spent.thousandths()),
-        };
-        let forged = format!("{}.{}", token.rsplit_once('.').unwrap().0, encode([1; 64]));
-        let [held, without_scope, nobodys] = tried.map(|count| count * 1000);
-        assert_eq!(spent(&token, json!([])), (None, held), "{before}");
-        assert_eq!(
-            spent(&token, json!(["a"])),
-            (Some(TokenError::MissingScope("a".into())), without_scope),
-            "{before}"
-        );
-        assert_eq!(spent(&forged, json!([])), (Some(TokenError::BadSignature), nobodys), "{before}");
+        let issuers = issuers(&json!({"jwks": {"keys": keys}}));
+        let unverified = Unverified::parse(&token, &issuers, NOW).unwrap();
+        let attempt = unverified.attempt(self::keys(unverified.issuer()), NOW).unwrap();
+        assert_eq!(attempt.cost().thousandths(), units * 1000, "{before}");
+        assert_eq!(outcome(&token, &issuers), Ok(()), "{before}");
     }
     let beyond = [vec![other; 20], vec![own]].concat();
     let found = outcome(&token, &issuers(&json!({"jwks": {"keys": beyond}})));
     assert_eq!(found, Err(TokenError::BadSignature), "twenty are the most that a token is worth");
+}
+
+#[test]
+fn only_a_key_that_may_sign_for_the_issuer_now_is_taken_for_the_signer() {
+    let public: Value = serde_json::from_str(testing::jwks()).unwrap();
+    let key = |index: usize| KeySet::parse(json!({"keys": [public["keys"][index]]}).to_string().as_bytes()).unwrap();
+    let (es256, es384) = (key(0).keys()[0].id(), key(1).keys()[0].id());
+    let mut others: Value = serde_json::from_str(testing::other_jwks()).unwrap();
+    others["keys"][0]["kid"] = json!("es256");
+    let cases = [
+        (json!({}), es256, true),
+        (json!({}), es384, false),
+        (json!({"jwks": others}), es256, false),
+        (json!({"secret": testing::SECRET, "algorithms": ["HS256"]}), KeyId([0; 16]), false),
+    ];
+    for (change, key, is_taken) in cases {
+        let issuers = issuers(&change);
+        let algorithm = if change.get("secret").is_some() { "HS256" } else { "ES256" };
+        let token = testing::token(algorithm, &with("scope", json!("read")));
+        let unverified = Unverified::parse(&token, &issuers, NOW).unwrap();
+        let attempt = unverified.attempt(keys(unverified.issuer()), NOW).unwrap();
+        let signed = attempt.signed_by(key);
+        assert_eq!(signed.is_some(), is_taken, "{change}");
+        assert!(signed.is_none_or(|signed| signed.key == key && signed.claims.is_ok()));
+    }
+    let strict = issuers(&json!({"required_scopes": ["pay"]}));
+    let unverified = Unverified::parse(&testing::token("ES256", &claims()), &strict, NOW).unwrap();
+    let signed = unverified.attempt(keys(unverified.issuer()), NOW).unwrap().signed_by(es256).unwrap();
+    assert_eq!(signed.claims, Err(TokenError::MissingScope("pay".into())), "claims are checked all the same");
 }
 
 #[test]
@@ -319,6 +332,29 @@ fn a_missing_scope_is_told_only_to_holders_of_a_valid_token() {
     let forged = format!("{}.{}", good.rsplit_once('.').unwrap().0, encode([1; 64]));
     assert_eq!(outcome(&forged, &issuers), Err(TokenError::BadSignature));
     assert_eq!(outcome(&testing::token("ES256", &with("scope", json!("read write"))), &issuers), Ok(()));
+}
+
+#[test]
+fn what_only_the_whole_payload_tells_is_told_only_to_holders_of_a_signed_token() {
+    let header = r#"{"alg":"ES256","kid":"es256"}"#;
+    let start = claims().to_string().trim_end_matches('}').to_owned();
+    let pointer = json!({"claims": {"audience": "/for/us"}});
+    let cases = [
+        (json!({}), format!(r#"{start},"x":1,"x":2}}"#), Claims::MALFORMED),
+        (json!({}), format!(r#"{start},"x":{{"a":1,"a":2}}}}"#), Claims::MALFORMED),
+        (json!({}), format!(r#"{start},"x":{}{}}}"#, "[".repeat(200), "]".repeat(200)), Claims::MALFORMED),
+        (json!({"required_claims": {"x": 1}}), format!("{start}}}"), TokenError::RequiredClaim("x".into())),
+        (json!({"client_required": true}), format!("{start}}}"), TokenError::NoClient),
+        (pointer.clone(), format!(r#"{start},"for":{{"us":"others"}}}}"#), TokenError::WrongAudience),
+        (pointer, format!("{start}}}"), TokenError::MissingClaim("/for/us".into())),
+    ];
+    for (change, payload, expected) in cases {
+        let issuers = issuers(&change);
+        let token = signed("ES256", header, &payload);
+        let forged = format!("{}.{}", token.rsplit_once('.').unwrap().0, encode([1; 64]));
+        assert_eq!(outcome(&forged, &issuers), Err(TokenError::BadSignature), "{payload}");
+        assert_eq!(outcome(&token, &issuers), Err(expected), "{payload}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod cpu;
 mod engine;
+mod floods;
 mod load;
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../../tests/peers/process.rs"]
@@ -38,7 +39,8 @@ struct Arguments {
     /// Requests a round whose token is new.
     #[arg(long, default_value_t = 100)]
     cold: usize,
-    /// Of the chains with a filter, only those whose name has this in it, and the one that all are compared with.
+    /// Of the chains with a filter, only those whose name has this in it, and the one that all are compared with; `floods`
+    /// measures good clients during floods, and nothing else.
     #[arg(long)]
     only: Option<String>,
     /// Another build of the filter, to measure in the same rounds; may be given several times.
@@ -47,8 +49,8 @@ struct Arguments {
     /// Measure quotas in Redis too, which has to be installed.
     #[arg(long)]
     engine: bool,
-    /// Put tables and chart into docs/bench.
-    #[arg(long, conflicts_with = "only")]
+    /// Put tables and chart into docs/bench; with `--only`, just the table of floods.
+    #[arg(long)]
     write: bool,
     /// What `cargo bench` says.
     #[arg(long, hide = true)]
@@ -64,6 +66,27 @@ struct Measured {
 #[tokio::main]
 async fn main() {
     let arguments = Arguments::parse();
+    let is_floods = arguments.only.as_deref() == Some("floods");
+    if !is_floods {
+        compare(&arguments).await;
+    }
+    if arguments.only.is_none() || is_floods {
+        show(&arguments, "floods", &floods::table().await);
+    }
+    if arguments.engine && !is_floods {
+        show(&arguments, "engine", &engine::table().await);
+    }
+}
+
+/// Prints a table, and puts it into the document where that is wanted.
+fn show(arguments: &Arguments, name: &str, table: &str) {
+    println!("{table}");
+    if arguments.write && (arguments.only.is_none() || name == "floods") {
+        report::put(&Path::new(ROOT).join("docs/bench/README.md"), name, table);
+    }
+}
+
+async fn compare(arguments: &Arguments) {
     let is_named = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let is_wanted = |rival: &Rival| is_named(&rival.name) || rival.is_beside;
     let size = Size { rounds: arguments.rounds, hot: arguments.hot, cold: arguments.cold };
@@ -81,16 +104,9 @@ async fn main() {
     drop(envoys);
     let rows = rows(&rivals, &rounds);
     let table = report::table(&rows, UNIT);
-    println!("{table}");
-    let engine = if arguments.engine { Some(engine::table().await) } else { None };
-    println!("{}", engine.as_deref().unwrap_or_default());
-    if arguments.write {
-        let folder = Path::new(ROOT).join("docs/bench");
-        report::put(&folder.join("README.md"), "envoy", &table);
-        report::chart(&rows, &folder.join("envoy.svg")).unwrap();
-        if let Some(engine) = engine {
-            report::put(&folder.join("README.md"), "engine", &engine);
-        }
+    show(arguments, "envoy", &table);
+    if arguments.write && arguments.only.is_none() {
+        report::chart(&rows, &Path::new(ROOT).join("docs/bench/envoy.svg")).unwrap();
     }
 }
 

@@ -247,6 +247,7 @@ fn folder() -> PathBuf {
     std::env::temp_dir().join(format!("backstage-kong-bench-{}", std::process::id()))
 }
 
-fn manager(config: &mut Value) -> &mut Value {
+/// The settings of the connection manager.
+pub(crate) fn manager(config: &mut Value) -> &mut Value {
     &mut config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
 }

@@ -1,7 +1,7 @@
 //! What a request costs: counts, which do not depend on the machine, held near today's figures. `make cost` prints them.
 
-use super::floods::forged;
-use super::support::{KEYS, PROFILES, config, get, measured, module, node, send, start_of, token, token_by};
+use super::floods::{forged, large, without_scope};
+use super::support::{ISSUER, KEYS, PROFILES, config, get, measured, module, node, send, start_of, token, token_by};
 use serde_json::{Value, json};
 use test_harness::lab::peers::KeyKind;
 use test_harness::{Report, RequestHead};
@@ -31,7 +31,12 @@ fn new_token(key: KeyKind) -> (Value, Vec<RequestHead>, RequestHead) {
     (config(two_windows()), vec![get(&token(json!({"groups": ["payments"], "jti": "first"})))], of_payments(key))
 }
 
-const CASES: [Case; 9] = [
+/// An unsigned token as large as any, where large tokens are taken, after a flood.
+fn large_token(issuer: &str) -> (Value, Vec<RequestHead>, RequestHead) {
+    (config(two_windows()), (0..21).map(forged).chain([large(issuer)]).collect(), large(issuer))
+}
+
+const CASES: [Case; 12] = [
     Case {
         name: "token seen before",
         status: 200,
@@ -55,19 +60,19 @@ const CASES: [Case; 9] = [
     Case {
         name: "new token, RS256",
         status: 200,
-        bounds: [(7_270_000, 38, 18100), (7_270_000, 30, 17200)],
+        bounds: [(7_320_000, 42, 18_700), (7_310_000, 32, 17_800)],
         given: || new_token(KeyKind::Rs256),
     },
     Case {
         name: "new token, ES256",
         status: 200,
-        bounds: [(12_600_000, 38, 9400), (12_600_000, 30, 8500)],
+        bounds: [(12_420_000, 42, 10_100), (12_400_000, 32, 9200)],
         given: || new_token(KeyKind::Es256),
     },
     Case {
         name: "new token, EdDSA",
         status: 200,
-        bounds: [(2_350_000, 38, 9400), (2_350_000, 30, 8500)],
+        bounds: [(2_390_000, 42, 10_100), (2_350_000, 32, 9200)],
         given: || new_token(KeyKind::EdDsa),
     },
     Case {
@@ -92,8 +97,29 @@ const CASES: [Case; 9] = [
     Case {
         name: "not looked at, in a flood",
         status: 429,
-        bounds: [(109_600, 21, 5600), (104_600, 19, 5400)],
+        bounds: [(106_000, 22, 5500), (100_000, 20, 5300)],
         given: || (config(two_windows()), (0..21).map(forged).collect(), forged(21)),
+    },
+    Case {
+        name: "unsigned, 15 KB, of an unknown issuer",
+        status: 401,
+        bounds: [(1_570_000, 20, 46_000), (1_570_000, 18, 46_000)],
+        given: || large_token("https://other.example"),
+    },
+    Case {
+        name: "unsigned, 15 KB, not looked at, in a flood",
+        status: 429,
+        bounds: [(1_570_000, 22, 59_200), (1_570_000, 20, 58_900)],
+        given: || large_token(ISSUER),
+    },
+    Case {
+        name: "signed, without a scope, seen before",
+        status: 403,
+        bounds: [(82_000, 24, 5400), (76_000, 22, 5200)],
+        given: || {
+            let (config, request) = without_scope();
+            (config, vec![request.clone()], request)
+        },
     },
     Case {
         name: "without a token",
