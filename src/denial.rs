@@ -203,7 +203,10 @@ impl Denial {
                 "The token cannot be verified right now because the issuer's keys are not available.",
             ),
             Self::Policy(denial) => policy(*denial),
-            Self::NoEntity(why) => policy(why.denial()),
+            Self::NoEntity(NoEntity::CatalogUnread) => policy(PolicyDenial::CatalogUnavailable),
+            Self::NoEntity(NoEntity::Unknown(_) | NoEntity::NoService | NoEntity::Ambiguous(_)) => {
+                policy(PolicyDenial::EntityUnknown)
+            }
             Self::QuotaExhausted { .. } => Public {
                 status: 429,
                 reason: "quota_exceeded",

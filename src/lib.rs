@@ -3,11 +3,13 @@
 //! The crate is a pure core and one thin adapter. Arrows point one way:
 //!
 //! ```text
-//! filter → exchange → identity, ownership, policy, quota, tags, telemetry, denial → catalog, keyring → shared_record, config, jose, entity, path, record, http, json, bytes, host
+//! filter → exchange → denial, worker → telemetry, tags, policy → quota, ownership → catalog, keyring, identity
+//!        → shared_record, config → record, pacing, jose → host, http, path, entity, json, digest, bytes, commons, seats
 //! ```
 //!
-//! Only [`filter`] knows `proxy_wasm`; without the `host` feature the crate builds without it. Nothing in the core reads
-//! a clock: *now* is an argument.
+//! Only [`filter`] knows `proxy_wasm`; without the `host` feature the crate builds without it. The core does no I/O of its own: what it
+//! needs of the proxy it asks through the traits in [`host`], where randomness is too, and *now* is an argument. Its warnings go to the
+//! `log` facade, which the adapter connects to the proxy's log. `tests/structure.rs` holds the picture above.
 #![deny(unsafe_code)]
 #![cfg_attr(not(feature = "host"), forbid(unsafe_code))]
 

@@ -20,8 +20,6 @@ pub const APPROVED_CONSUMERS: &str = "backstage-kong/approved-consumers";
 pub const AGENTS: &str = "backstage-kong/agents";
 /// The tier of quotas: of an API for all its callers, of a group for what it calls.
 pub const QUOTA_TIER: &str = "backstage-kong/quota-tier";
-/// What directories call a group, by the providers that bring them into the catalog.
-pub const GROUP_IDS: [&str; 3] = ["graph.microsoft.com/group-id", "keycloak.org/id", "backstage.io/ldap-dn"];
 
 /// Longest name of a tier.
 const MAX_TIER: usize = 32;

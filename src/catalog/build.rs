@@ -1,14 +1,14 @@
 //! Entities → [`Index`].
 
 use super::annotations::{
-    ACCESS, AGENTS, APPROVED_CONSUMERS, AnnotationError, GROUP_IDS, KONG_SERVICE, QUOTA_TIER, SERVICE, Terms,
-    WRITE_ACCESS, approved_consumers,
+    ACCESS, AGENTS, APPROVED_CONSUMERS, AnnotationError, KONG_SERVICE, QUOTA_TIER, SERVICE, Terms, WRITE_ACCESS,
+    approved_consumers,
 };
 use super::claims::{Claimant, Claims, settle};
 use super::index::{Index, Section, Service};
 use super::{Entity, RelationKind};
 use crate::bytes::compare;
-use crate::config::Consumers;
+use crate::config::{Consumers, GROUP_IDS};
 use crate::entity::EntityRef;
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -13,8 +13,8 @@ pub mod live;
 mod tag;
 
 pub use annotations::{
-    ACCESS, AGENTS, APPROVED_CONSUMERS, AnnotationError, GROUP_IDS, KONG_SERVICE, QUOTA_TIER, SERVICE, Terms,
-    WRITE_ACCESS, approved_consumers,
+    ACCESS, AGENTS, APPROVED_CONSUMERS, AnnotationError, KONG_SERVICE, QUOTA_TIER, SERVICE, Terms, WRITE_ACCESS,
+    approved_consumers,
 };
 pub use build::{Builder, Built, Fault};
 pub use claims::{Claimant, Claims, settle};

@@ -4,6 +4,9 @@ use crate::http::Endpoint;
 use std::fmt;
 use std::time::Duration;
 
+/// Annotations with what directories call a group, by the providers that bring groups into the catalog.
+pub const GROUP_IDS: [&str; 3] = ["graph.microsoft.com/group-id", "keycloak.org/id", "backstage.io/ldap-dn"];
+
 /// A catalog and how it is kept; routes with equal settings share one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CatalogSource {

@@ -4,6 +4,7 @@
 //! into the other is the only validation there is.
 
 mod catalog;
+mod claim;
 mod engine;
 mod error;
 mod issuer;
@@ -12,12 +13,13 @@ mod policy;
 mod quota;
 mod verification;
 
-pub use catalog::{Catalog, CatalogSource, Consumers, OnStale};
+pub use catalog::{Catalog, CatalogSource, Consumers, GROUP_IDS, OnStale};
+pub use claim::ClaimName;
 pub use engine::{Breaker, Engine, EngineFault, Synchronise};
 pub use error::{ConfigError, Problem};
 pub use issuer::{
-    Algorithm, Audiences, ClaimName, ClaimNames, ED25519, FetchSettings, GroupMapping, Issuer, IssuerId, KeySource,
-    NameTransform, RemoteKeys, RemoteSource, Secret, UserMapping, Userinfo,
+    Audiences, ClaimNames, FetchSettings, GroupMapping, Issuer, IssuerId, KeySource, NameTransform, RemoteKeys,
+    RemoteSource, Secret, UserMapping, Userinfo,
 };
 pub use parse::group_annotation;
 pub use policy::{AgentAccess, Allow, Method, Mode, Policy, PrincipalKind, Rule, Traversal};

@@ -1,19 +1,21 @@
 //! Credential → caller: known already, verified now, or verified once keys have come.
 
+use super::caller::{NewCaller, Refusal};
 use super::report::{Report, early_context};
 use super::request::Request;
+use super::upkeep::fetch_answered;
 use super::userinfo::AwaitingUserinfo;
-use super::{Context, Effect, RequestContext, Route, State, Step, admit, deny, fetch_answered, verification};
+use super::verdict::deny;
+use super::{Context, Effect, RequestContext, Route, State, Step, admit, verification};
 use crate::config::{Issuer, IssuerId, KeySource};
 use crate::denial::Denial;
-use crate::host::UnixMillis;
 use crate::http::Reply;
-use crate::identity::{Entry, Groups, GroupsUnknown, Keys, Signed, TokenError, Unverified, Verified, find_credential};
+use crate::identity::{Keys, Signed, TokenError, Unverified, Verified, find_credential};
 use crate::jose::{KeyId, KeySet};
 use crate::keyring::{Fetch, RemoteKeySet, Want};
 use crate::ownership;
 use crate::tags::Value;
-use crate::worker::{GroupsBy, Known, Refused};
+use crate::worker::{GroupsBy, Known};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -212,53 +214,5 @@ fn conclude(route: &Rc<Route>, request: Request, token: String, signed: Signed, 
         Some(_) if route.is_shadow() => caller.admit_without_groups(cx),
         Some(userinfo) => AwaitingUserinfo::ask(userinfo, caller, cx),
         None => caller.remember(cx),
-    }
-}
-
-/// A signed token that is refused.
-pub(super) struct Refusal {
-    pub token: String,
-    pub issuer: Rc<Issuer>,
-    pub key: KeyId,
-    /// Until when it is remembered.
-    pub expires: UnixMillis,
-    pub error: TokenError,
-}
-
-impl Refusal {
-    /// Denies the request, and remembers to deny others with this token without looking at its signature again.
-    pub(super) fn deny(self, route: &Rc<Route>, request: Request, cx: &RequestContext<'_>) -> Step {
-        let Self { token, issuer, key, expires, error } = self;
-        let known = Rc::new(Refused { error: error.clone(), key });
-        let entry = Entry { issuer: issuer.id, learned: cx.now, expires, bytes: 0, known };
-        cx.worker.refused.borrow_mut().insert(token, entry);
-        deny(Report::new(route, request), Denial::Token(error), cx)
-    }
-}
-
-/// A caller whose token was not seen before.
-pub(super) struct NewCaller {
-    pub route: Rc<Route>,
-    pub request: Request,
-    pub token: String,
-    pub issuer: Rc<Issuer>,
-    pub known: Known,
-    /// Until when it is remembered.
-    pub expires: UnixMillis,
-}
-
-impl NewCaller {
-    fn admit_without_groups(mut self, cx: &RequestContext<'_>) -> Step {
-        self.known.principal.groups = Groups::Unknown(GroupsUnknown::Unavailable);
-        admit::admit(&self.route, self.request, Some(Rc::new(self.known)), cx)
-    }
-
-    pub(super) fn remember(self, cx: &RequestContext<'_>) -> Step {
-        let bytes = self.known.told_bytes();
-        let known = Rc::new(self.known);
-        let entry =
-            Entry { issuer: self.issuer.id, learned: cx.now, expires: self.expires, bytes, known: known.clone() };
-        cx.worker.tokens.borrow_mut().insert(self.token, entry);
-        admit::admit(&self.route, self.request, Some(known), cx)
     }
 }

@@ -9,15 +9,17 @@
 //! Each state is a struct named for what it awaits. The adapter carries effects out and decides nothing.
 
 mod admit;
-mod aim;
 mod background;
+mod caller;
 mod charge;
 mod findings;
 mod identify;
 mod report;
 mod request;
+mod resolve;
 mod rotation;
 mod route;
+mod route_catalog;
 mod upkeep;
 mod userinfo;
 mod verdict;
@@ -26,18 +28,17 @@ mod verification;
 pub use background::{Asking, Background, TICK, background_answered, tick};
 pub use findings::Findings;
 pub use route::Route;
-use upkeep::fetch_answered;
 
 use crate::denial::Denial;
 use crate::host::{HostFacts, Metrics, RequestHeaders, SharedData, Snapshot, UnixMillis};
 use crate::http::{Call, Reply};
 use crate::tags::{Edit, Value};
 use crate::worker::Worker;
-use aim::AwaitingCatalog;
 use charge::AwaitingQuota;
 use identify::AwaitingKeys;
 use report::Report;
 use request::Request;
+use resolve::AwaitingCatalog;
 use std::ops::Deref;
 use std::rc::Rc;
 use userinfo::AwaitingUserinfo;
@@ -149,7 +150,7 @@ fn arrive(route: &Rc<Route>, cx: &RequestContext<'_>) -> Step {
         Ok(request) => request,
         Err((request, fault)) => return deny(Report::new(route, request), Denial::Headers(fault), cx),
     };
-    aim::aim(route, request, cx)
+    resolve::resolve(route, request, cx)
 }
 
 /// A request has arrived for a route whose configuration was refused.

@@ -1,6 +1,6 @@
 //! A route: its configuration, and its share of what the worker keeps for all routes.
 
-use super::aim::RouteCatalog;
+use super::route_catalog::RouteCatalog;
 use crate::config::{Config, Issuer, IssuerId, KeySource, Mode};
 use crate::identity::Budget;
 use crate::keyring::RemoteKeySet;
@@ -47,9 +47,10 @@ impl Route {
         let has_keys = key_sets.iter().any(Option::is_some) || config.issuers.iter().any(has_aging);
         let engine = config.quotas.as_ref().and_then(|quotas| quotas.engine.as_ref());
         let engine = engine.map(|engine| worker.engines.get(engine));
-        let catalog = config.catalog.as_ref().map(|catalog| RouteCatalog::new(catalog, &config, worker));
-        let needs_ticks = has_keys || catalog.is_some() || engine.is_some();
         let callee = Callee::configured(&config).map(Rc::new);
+        let catalog = config.catalog.as_ref();
+        let catalog = catalog.map(|catalog| RouteCatalog::new(catalog, &config, callee.clone(), worker));
+        let needs_ticks = has_keys || catalog.is_some() || engine.is_some();
         let budget = worker.budgets.get(config.verification);
         Rc::new(Self { config, issuer_ids, key_sets, budget, engine, callee, catalog, needs_ticks })
     }

@@ -1,16 +1,16 @@
 //! Groups that a token does not carry: asked of its issuer with the caller's own token, once a token.
 
-use super::identify::{NewCaller, Refusal};
+use super::caller::{NewCaller, Refusal};
 use super::report::early_context;
 use super::{Effect, RequestContext, State, Step};
 use crate::config::{Issuer, PrincipalKind, Userinfo};
 use crate::http::{Call, Reply};
 use crate::identity::claims::{Claims, Names};
-use crate::identity::{Groups, GroupsUnknown, TokenError};
-use crate::ownership::{GroupNames, group_names, map_names};
+use crate::identity::{Groups, TokenError};
+use crate::ownership::{GroupNames, group_names};
 use crate::seats::Seat;
 use crate::tags::Value;
-use crate::worker::{GroupsBy, Known};
+use crate::worker::Known;
 use std::time::Duration;
 
 /// Largest answer that is read, in bytes.
@@ -73,22 +73,6 @@ impl AwaitingUserinfo {
             }
         }
         caller.remember(cx)
-    }
-}
-
-impl NewCaller {
-    /// Notes what its issuer said of its groups.
-    fn learn(&mut self, names: GroupNames) {
-        let catalog = self.request.catalog.as_deref();
-        self.known.principal.groups = map_names(&self.issuer.groups, &names, catalog);
-        self.known.told = (self.known.groups_by != GroupsBy::Token).then_some(names);
-    }
-
-    /// Goes on without groups, which are asked for again after a pause.
-    fn without_groups(mut self, pause: Duration, cx: &RequestContext<'_>) -> Step {
-        self.learn(Err(GroupsUnknown::Unavailable));
-        self.expires = self.expires.min(cx.now.after(pause));
-        self.remember(cx)
     }
 }
 

@@ -5,12 +5,14 @@ mod facts;
 mod faulty;
 mod headers;
 mod memory;
+mod random;
 
 pub use facts::{HostFacts, Snapshot};
 #[cfg(test)]
 pub(crate) use faulty::{BrokenStore, FaultyStore};
 pub use headers::{Editing, KONG_LISTS, Lines, RequestHeaders, joined};
 pub use memory::MemoryStore;
+pub use random::random;
 
 use std::time::Duration;
 

@@ -5,9 +5,9 @@
 use super::claims::{Claims, Names};
 use super::signatures::Signature;
 use super::{TokenError, client};
-use crate::config::{Algorithm, Audiences, Issuer, Secret};
+use crate::config::{Audiences, Issuer, Secret};
 use crate::host::UnixMillis;
-use crate::jose::{Cost, Key, KeyId, KeySet, Life, MAX_KID, verify_hmac};
+use crate::jose::{Algorithm, Cost, Key, KeyId, KeySet, Life, MAX_KID, verify_hmac};
 use crate::json::{Object, is_there, not_null};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,6 +1,6 @@
 //! Signature algorithms as [`jwt_compact::Algorithm`]s that only verify.
 
-use crate::config::Algorithm as Name;
+use super::Algorithm as Name;
 use ed25519_dalek as ed25519;
 use hmac::{Hmac, KeyInit, Mac};
 use jwt_compact::{Algorithm, AlgorithmSignature};

@@ -1,9 +1,9 @@
 //! JWK → typed key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2).
 
+use super::Algorithm;
 use super::key::{Key, KeyId, Material};
 use super::life::Life;
 use super::roca;
-use crate::config::Algorithm;
 use crate::digest::digest;
 use crate::json::not_null;
 use base64::Engine;

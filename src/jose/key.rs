@@ -1,9 +1,9 @@
 //! Typed public keys.
 
+use super::Algorithm;
 use super::algorithm::{Bytes, EdDsa, Es256, Es384, Rsa};
 use super::cost::Cost;
 use super::life::Life;
-use crate::config::Algorithm;
 use jwt_compact::Algorithm as _;
 use rsa::traits::PublicKeyParts;
 

@@ -1,10 +1,10 @@
 //! JWK sets (RFC 7517 §5).
 
+use super::Algorithm;
 use super::cost::Cost;
 use super::jwk::{Jwk, SkipReason};
 use super::key::{Key, KeyId};
 use super::life::Life;
-use crate::config::Algorithm;
 use crate::host::UnixMillis;
 use crate::json::Object;
 use serde::Deserialize;

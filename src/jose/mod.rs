@@ -2,6 +2,7 @@
 //!
 //! The primitives are RustCrypto's, each behind [`jwt_compact::Algorithm`]; nothing here signs.
 
+mod alg;
 mod algorithm;
 mod cost;
 mod jwk;
@@ -12,6 +13,7 @@ mod roca;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use alg::{Algorithm, ED25519};
 pub use algorithm::verify_hmac;
 pub use cost::Cost;
 pub use jwk::{MAX_KID, SkipReason};

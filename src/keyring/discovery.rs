@@ -1,6 +1,6 @@
 //! A provider's metadata (OpenID Connect Discovery §3).
 
-use super::FetchResult;
+use super::result::FetchResult;
 use crate::config::RemoteSource;
 use crate::http::Endpoint;
 use crate::json::Object;

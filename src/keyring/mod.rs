@@ -6,10 +6,12 @@
 
 mod discovery;
 mod fetch;
+mod result;
 mod schedule;
 mod shared;
 
-pub use fetch::{Fetch, FetchResult, Progress};
+pub use fetch::{Fetch, Progress};
+pub use result::FetchResult;
 
 use crate::commons::Commons;
 use crate::config::{RemoteKeys, RemoteSource};

@@ -3,7 +3,6 @@
 use crate::catalog::{Index, Service, entity_of_tag};
 use crate::entity::EntityRef;
 use crate::host::HostFacts;
-use crate::policy::PolicyDenial;
 
 /// Why no entity is known to be behind a route.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,14 +34,6 @@ impl NoEntity {
             Self::Unknown(_) | Self::NoService => "entity_unknown",
             Self::Ambiguous(_) => "entity_ambiguous",
             Self::CatalogUnread => "catalog_unavailable",
-        }
-    }
-
-    /// What a client is told of it.
-    pub fn denial(&self) -> PolicyDenial {
-        match self {
-            Self::Unknown(_) | Self::NoService | Self::Ambiguous(_) => PolicyDenial::EntityUnknown,
-            Self::CatalogUnread => PolicyDenial::CatalogUnavailable,
         }
     }
 }

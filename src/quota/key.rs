@@ -3,7 +3,7 @@
 use super::{StoreFault, slots};
 use crate::config::{Per, QuotaPolicy, Window};
 use crate::entity::EntityRef;
-use crate::host::{SharedData, UnixMillis, WriteError};
+use crate::host::{SharedData, UnixMillis, WriteError, random};
 use crate::identity::Principal;
 use crate::record::seal;
 use hmac::{Hmac, KeyInit, Mac};
@@ -121,9 +121,7 @@ impl KeySecret {
     }
 
     fn random() -> Result<Self, StoreFault> {
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret).map_err(|_| StoreFault::Unavailable)?;
-        Ok(Self(secret))
+        random().map(Self).ok_or(StoreFault::Unavailable)
     }
 
     fn hash(&self, parts: [&str; 3]) -> String {

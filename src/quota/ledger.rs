@@ -13,7 +13,7 @@
 use super::in_flight::InFlight;
 use super::window::Counts;
 use crate::config::Window;
-use crate::host::UnixMillis;
+use crate::host::{UnixMillis, random};
 use std::time::Duration;
 
 /// Version of the record.
@@ -154,8 +154,7 @@ impl Ledger {
 
 /// A number that no other record has.
 fn generation() -> u64 {
-    let mut bytes = [0; 8];
-    if getrandom::fill(&mut bytes).is_ok() { u64::from_be_bytes(bytes) } else { 0 }
+    random().map_or(0, u64::from_be_bytes)
 }
 
 #[derive(Default)]

@@ -206,8 +206,8 @@ pub fn sign_hmac(secret: &[u8], input: &[u8]) -> Result<Vec<u8>, KeyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use backstage_kong::config::Algorithm as Name;
     use backstage_kong::host::UnixMillis;
+    use backstage_kong::jose::Algorithm as Name;
     use backstage_kong::jose::KeySet;
 
     fn verifies(jwk: &Value, kid: &str, algorithm: Algorithm, signature: &[u8]) -> bool {

@@ -1,10 +1,8 @@
 //! A page of the catalog API's query: how it is asked for, and what it says.
 
 use crate::catalog::entity::Raw;
-use crate::catalog::{
-    ACCESS, AGENTS, APPROVED_CONSUMERS, Entity, GROUP_IDS, KONG_SERVICE, QUOTA_TIER, SERVICE, WRITE_ACCESS,
-};
-use crate::config::{CatalogSource, Consumers};
+use crate::catalog::{ACCESS, AGENTS, APPROVED_CONSUMERS, Entity, KONG_SERVICE, QUOTA_TIER, SERVICE, WRITE_ACCESS};
+use crate::config::{CatalogSource, Consumers, GROUP_IDS};
 use crate::http::Call;
 use crate::json::Object;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};

@@ -2,14 +2,15 @@
 
 use super::keys::{endpoint, keys};
 use super::{Known, Parsed, each, in_range, not_allowed};
-use crate::catalog::GROUP_IDS;
+use crate::config::GROUP_IDS;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::{
-    Algorithm, Audiences, CatalogSource, ClaimName, ClaimNames, ED25519, GroupMapping, Issuer, IssuerId, NameTransform,
-    PrincipalKind, UserMapping, Userinfo, raw,
+    Audiences, CatalogSource, ClaimName, ClaimNames, GroupMapping, Issuer, IssuerId, NameTransform, PrincipalKind,
+    UserMapping, Userinfo, raw,
 };
 use crate::digest::digest;
 use crate::entity::{DEFAULT_NAMESPACE, EntityRef};
+use crate::jose::{Algorithm, ED25519};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

@@ -2,10 +2,10 @@
 
 use super::{Parsed, in_range, not_allowed, without_user};
 use crate::config::error::{ConfigError, Problem};
-use crate::config::{Algorithm, FetchSettings, KeySource, RemoteKeys, RemoteSource, Secret, raw};
+use crate::config::{FetchSettings, KeySource, RemoteKeys, RemoteSource, Secret, raw};
 use crate::host::UnixMillis;
 use crate::http::Endpoint;
-use crate::jose::{KeySet, Life};
+use crate::jose::{Algorithm, KeySet, Life};
 use chrono::DateTime;
 use serde_json::Value;
 use std::time::Duration;

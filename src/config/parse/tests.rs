@@ -1,4 +1,5 @@
 use super::super::*;
+use crate::jose::Algorithm;
 use serde_json::{Value, json};
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! What is taken for granted in an explanation and is not at a gateway.
 
-use backstage_kong::config::{Algorithm, Audiences, Config, Issuer, KeySource};
+use backstage_kong::config::{Audiences, Config, Issuer, KeySource};
 use backstage_kong::host::UnixMillis;
+use backstage_kong::jose::Algorithm;
 use backstage_kong::jose::KeySet;
 use dev_keys::{SigningKey, encode, signing_input};
 use serde_json::{Map, Value, json};

@@ -1,18 +1,11 @@
-//! Request → the entity that it is about, by the route's configuration or by the catalog.
+//! A route's use of a catalog: which entity is behind a request, and which groups there are.
 
-use super::identify::identify;
-use super::report::Report;
-use super::request::Request;
-use super::upkeep::pass_answered;
-use super::verdict::deny;
-use super::{Context, Effect, RequestContext, Route, State, Step};
+use super::RequestContext;
 use crate::catalog::Index;
 use crate::catalog::live::{Availability, LiveCatalog, Pass};
 use crate::config::{Catalog, Config, OnStale};
-use crate::denial::Denial;
 use crate::entity::EntityRef;
 use crate::host::HostFacts;
-use crate::http::Reply;
 use crate::ownership::{Callee, NoEntity, Word, entity_behind};
 use crate::worker::Worker;
 use std::cell::RefCell;
@@ -28,6 +21,10 @@ pub(super) struct RouteCatalog {
     live: Rc<LiveCatalog>,
     max_stale: Duration,
     on_stale: OnStale,
+    /// The entity that the configuration names.
+    entity: Option<EntityRef>,
+    /// What the configuration says of it.
+    configured: Option<Rc<Callee>>,
     known: RefCell<KnownCallees>,
 }
 
@@ -43,23 +40,39 @@ struct KnownCallees {
 type Behind = (Option<String>, Option<String>);
 
 impl RouteCatalog {
-    pub(super) fn new(catalog: &Catalog, config: &Config, worker: &Worker) -> Self {
-        let live = worker.catalogs.get(&config.zones.catalog, &catalog.source);
-        Self { live, max_stale: catalog.max_stale, on_stale: catalog.on_stale, known: RefCell::default() }
+    /// The use that a route with this configuration makes of its catalog; `configured` is what it says of the entity by itself.
+    pub(super) fn new(catalog: &Catalog, config: &Config, configured: Option<Rc<Callee>>, worker: &Worker) -> Self {
+        Self {
+            live: worker.catalogs.get(&config.zones.catalog, &catalog.source),
+            max_stale: catalog.max_stale,
+            on_stale: catalog.on_stale,
+            entity: config.entity.clone(),
+            configured,
+            known: RefCell::default(),
+        }
     }
 
-    fn callee(
-        &self,
-        route: &Route,
-        availability: &Availability,
-        facts: &dyn HostFacts,
-    ) -> Result<Rc<Callee>, NoEntity> {
+    /// Leave to read the catalog for a request, where nobody else does and it cannot wait.
+    pub(super) fn request(&self, cx: &RequestContext<'_>) -> Option<Box<Pass>> {
+        self.live.request(cx.store, cx.now)
+    }
+
+    /// What there is of the catalog.
+    pub(super) fn availability(&self, cx: &RequestContext<'_>) -> Availability {
+        self.live.availability(cx.store, cx.now, self.max_stale)
+    }
+
+    /// The entity behind a request.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) fn callee(&self, availability: &Availability, facts: &dyn HostFacts) -> Result<Rc<Callee>, NoEntity> {
         let index = match availability {
             Availability::Fresh(index) => index,
-            Availability::Stale(index) => return self.without(route, Some(index), facts),
-            Availability::Unread => return self.without(route, None, facts),
+            Availability::Stale(index) => return self.without(Some(index), facts),
+            Availability::Unread => return self.without(None, facts),
         };
-        let named = route.config.entity.as_ref();
+        let named = self.entity.as_ref();
         let behind = if named.is_some() {
             None
         } else {
@@ -82,14 +95,14 @@ impl RouteCatalog {
 
     /// The callee where the catalog is too old or was never read. An index that is too old still tells which entity is behind
     /// a service.
-    fn without(&self, route: &Route, stale: Option<&Index>, facts: &dyn HostFacts) -> Result<Rc<Callee>, NoEntity> {
-        let entity = match (&route.config.entity, stale) {
+    fn without(&self, stale: Option<&Index>, facts: &dyn HostFacts) -> Result<Rc<Callee>, NoEntity> {
+        let entity = match (&self.entity, stale) {
             (Some(entity), _) => entity.clone(),
             (None, Some(index)) => entity_behind(index, facts)?,
             (None, None) => return Err(NoEntity::CatalogUnread),
         };
         let callee = match (self.on_stale, stale) {
-            (OnStale::Static, _) => route.callee.as_deref().cloned().ok_or(NoEntity::CatalogUnread)?,
+            (OnStale::Static, _) => self.configured.as_deref().cloned().ok_or(NoEntity::CatalogUnread)?,
             (OnStale::Allow, _) => Callee::bare(entity.clone(), Word::Open),
             (OnStale::Deny, Some(_)) => Callee::bare(entity.clone(), Word::CatalogStale),
             (OnStale::Deny, None) => Callee::bare(entity.clone(), Word::CatalogUnread),
@@ -101,7 +114,7 @@ impl RouteCatalog {
     }
 
     /// The index that a caller's groups are looked up in.
-    fn groups(&self, availability: Availability) -> Option<Rc<Index>> {
+    pub(super) fn groups(&self, availability: Availability) -> Option<Rc<Index>> {
         match availability {
             Availability::Fresh(index) => Some(index),
             Availability::Stale(index) => (self.on_stale != OnStale::Deny).then_some(index),
@@ -114,56 +127,5 @@ fn in_catalog(index: &Index, entity: EntityRef) -> Callee {
     match index.entity(&entity) {
         Some(entry) => Callee::in_catalog(entity, entry),
         None => Callee::bare(entity, Word::NotInCatalog),
-    }
-}
-
-/// A request that reads the catalog because nobody else does.
-pub(super) struct AwaitingCatalog {
-    route: Rc<Route>,
-    request: Request,
-    pass: Box<Pass>,
-}
-
-pub(super) fn aim(route: &Rc<Route>, request: Request, cx: &RequestContext<'_>) -> Step {
-    let Some(catalog) = &route.catalog else {
-        return identify(route, Request { callee: route.callee.clone(), ..request }, cx);
-    };
-    // In shadow mode nobody waits; ticks read the catalog.
-    let pass = if route.is_shadow() { None } else { catalog.live.request(cx.store, cx.now) };
-    match pass {
-        Some(pass) => AwaitingCatalog { route: route.clone(), request, pass }.ask(),
-        None => aimed(route, catalog, request, cx),
-    }
-}
-
-fn aimed(route: &Rc<Route>, catalog: &RouteCatalog, request: Request, cx: &RequestContext<'_>) -> Step {
-    let availability = catalog.live.availability(cx.store, cx.now, catalog.max_stale);
-    match catalog.callee(route, &availability, cx.facts) {
-        Ok(callee) => {
-            let request = Request { callee: Some(callee), catalog: catalog.groups(availability), ..request };
-            identify(route, request, cx)
-        }
-        Err(why) => deny(Report::new(route, request), Denial::NoEntity(why), cx),
-    }
-}
-
-impl AwaitingCatalog {
-    fn ask(self) -> Step {
-        let call = self.pass.call();
-        (State::AwaitingCatalog(Box::new(self)), Effect::Dispatch(call))
-    }
-
-    /// The client is gone.
-    pub(super) fn abandoned(self, cx: &Context<'_>) {
-        self.pass.leave(cx.store, cx.now);
-    }
-
-    pub(super) fn answered(self, cx: &RequestContext<'_>, reply: Option<&Reply>) -> Step {
-        let Self { route, request, pass } = self;
-        if let Some(pass) = pass_answered(pass, cx, reply) {
-            return Self { route, request, pass }.ask();
-        }
-        let Some(catalog) = &route.catalog else { return identify(&route, request, cx) };
-        aimed(&route, catalog, request, cx)
     }
 }
