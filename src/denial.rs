@@ -5,7 +5,7 @@
 
 use crate::entity::EntityRef;
 use crate::host::millis;
-use crate::identity::{CredentialError, Spender, Spent, TokenError};
+use crate::identity::{BudgetExhausted, BudgetOwner, CredentialError, TokenError};
 use crate::ownership::NoEntity;
 use crate::policy::PolicyDenial;
 use crate::quota::engine::EngineError;
@@ -29,7 +29,7 @@ pub enum Denial {
     /// The token is refused.
     Token(TokenError),
     /// Too many forged tokens have come, so that this one is not verified.
-    VerificationsSpent(Spent),
+    VerificationBudget(BudgetExhausted),
     /// The issuer's keys are not to be had.
     KeysUnavailable {
         /// Whether there were some, which are too old by now.
@@ -100,8 +100,8 @@ impl Denial {
             Self::Headers(HeaderFault::Repeated(_) | HeaderFault::LongBaggage) => "header_repeated",
             Self::Credential(error) => error.name(),
             Self::Token(error) => error.name(),
-            Self::VerificationsSpent(Spent { by: Spender::Address, .. }) => "verification_rate",
-            Self::VerificationsSpent(Spent { by: Spender::Worker, .. }) => "verification_busy",
+            Self::VerificationBudget(BudgetExhausted { by: BudgetOwner::Address, .. }) => "verification_rate",
+            Self::VerificationBudget(BudgetExhausted { by: BudgetOwner::Worker, .. }) => "verification_busy",
             Self::KeysUnavailable { had_keys: true, .. } => "keys_stale",
             Self::KeysUnavailable { had_keys: false, .. } => "keys_unavailable",
             Self::Policy(denial) => denial.name(),
@@ -128,7 +128,7 @@ impl Denial {
                  the answer; the client does not get it"
                     .to_owned(),
             ),
-            Self::VerificationsSpent(_)
+            Self::VerificationBudget(_)
             | Self::KeysUnavailable { .. }
             | Self::Policy(_)
             | Self::QuotaExhausted { .. }
@@ -187,14 +187,14 @@ impl Denial {
                 Some(Some("insufficient_scope")),
             ),
             Self::Token(_) => TOKEN,
-            Self::VerificationsSpent(Spent { by: Spender::Address, .. }) => Public {
+            Self::VerificationBudget(BudgetExhausted { by: BudgetOwner::Address, .. }) => Public {
                 status: 429,
                 reason: "verification_rate",
                 title: "Too many access tokens that are not valid",
                 detail: "Too many tokens from your address were not valid. Try again after the time in Retry-After.",
                 challenge: None,
             },
-            Self::VerificationsSpent(Spent { by: Spender::Worker, .. }) => unavailable(
+            Self::VerificationBudget(BudgetExhausted { by: BudgetOwner::Worker, .. }) => unavailable(
                 "verification_busy",
                 "New tokens cannot be verified right now because too many have come that are not valid.",
             ),
@@ -244,7 +244,7 @@ impl Denial {
 
     fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::VerificationsSpent(spent) => Some(seconds(spent.retry_after)),
+            Self::VerificationBudget(spent) => Some(seconds(spent.retry_after)),
             Self::KeysUnavailable { retry_after, .. } => Some(seconds(*retry_after)),
             Self::QuotaExhausted { states, .. } => Some(quota::fields::retry_after_seconds(states)),
             Self::QuotaStore(_)
@@ -370,7 +370,7 @@ mod tests {
 
     #[test]
     fn each_denial_has_its_status_reason_and_challenge() {
-        let spent = |by| Spent { by, retry_after: Duration::from_millis(40) };
+        let spent = |by| BudgetExhausted { by, retry_after: Duration::from_millis(40) };
         let exhausted = Denial::QuotaExhausted { states: states(), x_ratelimit: false };
         let cases = [
             (
@@ -381,8 +381,8 @@ mod tests {
             ),
             (Denial::Token(TokenError::Expired), 401, "invalid_token", Some("Bearer error=\"invalid_token\"")),
             (Denial::Token(TokenError::MissingScope("a b".into())), 403, "insufficient_scope", Some("scope=\"a b\"")),
-            (Denial::VerificationsSpent(spent(Spender::Address)), 429, "verification_rate", None),
-            (Denial::VerificationsSpent(spent(Spender::Worker)), 503, "verification_busy", None),
+            (Denial::VerificationBudget(spent(BudgetOwner::Address)), 429, "verification_rate", None),
+            (Denial::VerificationBudget(spent(BudgetOwner::Worker)), 503, "verification_busy", None),
             (
                 Denial::KeysUnavailable { had_keys: false, retry_after: Duration::from_secs(3) },
                 503,

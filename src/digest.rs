@@ -15,7 +15,7 @@ pub(crate) fn digest<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
 /// A digest of all that a value hashes, in hexadecimal: each of its fields, where the trait is derived. Two builds of the filter may
 /// come to different ones.
 pub(crate) fn digest_of(value: &impl Hash) -> String {
-    let mut parts = Parts::default();
+    let mut parts = HashedBytes::default();
     value.hash(&mut parts);
     let digest: [u8; 16] = digest(&[&parts.0]);
     format!("{:032x}", u128::from_be_bytes(digest))
@@ -23,9 +23,9 @@ pub(crate) fn digest_of(value: &impl Hash) -> String {
 
 /// What a value hashes, as it stands.
 #[derive(Default)]
-struct Parts(Vec<u8>);
+struct HashedBytes(Vec<u8>);
 
-impl Hasher for Parts {
+impl Hasher for HashedBytes {
     fn write(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }

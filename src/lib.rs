@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! filter → exchange → denial, worker → telemetry, tags, policy → quota, ownership → catalog, keyring, identity
-//!        → shared_record, config → record, pacing, jose → host, http, path, entity, json, digest, bytes, commons, seats
+//!        → shared_record, config → record, pacing, jose → host, http, path, entity, json, digest, bytes, shared_pool, semaphore
 //! ```
 //!
 //! Only [`filter`] knows `proxy_wasm`; without the `host` feature the crate builds without it. The core does no I/O of its own: what it
@@ -15,7 +15,6 @@
 
 mod bytes;
 pub mod catalog;
-mod commons;
 pub mod config;
 pub mod denial;
 mod digest;
@@ -35,7 +34,8 @@ pub mod path;
 pub mod policy;
 pub mod quota;
 pub mod record;
-mod seats;
+mod semaphore;
+mod shared_pool;
 mod shared_record;
 pub mod tags;
 pub mod telemetry;

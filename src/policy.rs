@@ -3,7 +3,7 @@
 use crate::config::{AgentAccess, Allow, Method, Policy, PrincipalKind, Rule, Traversal};
 use crate::entity::EntityRef;
 use crate::identity::{Groups, GroupsUnknown, Principal};
-use crate::ownership::{Callee, Word};
+use crate::ownership::{Callee, OwnershipSource};
 use crate::path::{PathProblem, RequestPath, may_traverse};
 use std::rc::Rc;
 
@@ -254,9 +254,15 @@ fn judge(callee: &Callee, rule: &Rule, method: &str, principal: Option<&Principa
     }
     Outcome::Denied(match principal {
         None => PolicyDenial::CredentialsRequired,
-        Some(_) if asks_for_ownership(rule) && callee.word == Word::CatalogStale => PolicyDenial::CatalogStale,
-        Some(_) if asks_for_ownership(rule) && callee.word == Word::CatalogUnread => PolicyDenial::CatalogUnavailable,
-        Some(_) if asks_for_ownership(rule) && callee.word == Word::NotInCatalog => PolicyDenial::EntityUnknown,
+        Some(_) if asks_for_ownership(rule) && callee.source == OwnershipSource::CatalogStale => {
+            PolicyDenial::CatalogStale
+        }
+        Some(_) if asks_for_ownership(rule) && callee.source == OwnershipSource::CatalogUnread => {
+            PolicyDenial::CatalogUnavailable
+        }
+        Some(_) if asks_for_ownership(rule) && callee.source == OwnershipSource::NotInCatalog => {
+            PolicyDenial::EntityUnknown
+        }
         Some(Principal { groups: Groups::Unknown(why), .. }) if asks_for_groups(rule) => match why {
             GroupsUnknown::Unavailable => PolicyDenial::GroupsUnavailable,
             GroupsUnknown::Overflow | GroupsUnknown::Malformed | GroupsUnknown::TooMany => PolicyDenial::GroupsUnknown,
@@ -301,7 +307,7 @@ fn ground(callee: &Callee, allow: &Allow, principal: Option<&Principal>) -> Opti
     let principal = principal?;
     let granted =
         |entity: &EntityRef, reason| principal.is_or_belongs_to(entity).then(|| (reason, Some(entity.clone())));
-    if callee.word == Word::Open && matches!(allow, Allow::Owner | Allow::Consumer) {
+    if callee.source == OwnershipSource::Open && matches!(allow, Allow::Owner | Allow::Consumer) {
         return Some((AllowReason::CatalogStale, None));
     }
     match allow {

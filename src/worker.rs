@@ -4,7 +4,6 @@
 
 use crate::catalog::Index;
 use crate::catalog::live::Catalogs;
-use crate::commons::Commons;
 use crate::config::{Issuer, IssuerId};
 use crate::identity::{Budgets, CacheSize, Principal, TokenCache, TokenError};
 use crate::jose::KeyId;
@@ -12,14 +11,15 @@ use crate::keyring::Keyring;
 use crate::ownership::{GroupNames, map_groups, map_names};
 use crate::quota::KeySecrets;
 use crate::quota::engine::Engines;
-use crate::seats::Seats;
+use crate::semaphore::Semaphore;
+use crate::shared_pool::SharedPool;
 use crate::telemetry::{Lot, Telemetry};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// A verified token's caller, and the key that verified it.
-pub struct Known {
+pub struct CachedPrincipal {
     /// The caller.
     pub principal: Principal,
     /// The key; the token is forgotten when it goes away.
@@ -27,29 +27,34 @@ pub struct Known {
     /// By what its groups were found.
     pub groups_by: GroupsBy,
     /// What its issuer said of its groups when it was asked. Not kept where the catalog makes nothing of it.
-    pub told: Option<GroupNames>,
+    pub issuer_groups: Option<GroupNames>,
 }
 
-impl Known {
+impl CachedPrincipal {
     /// The same caller by another version of the catalog, from what its token and its issuer said.
     pub fn by_catalog(&self, issuer: &Issuer, catalog: Option<&Index>) -> Self {
-        let groups = match &self.told {
+        let groups = match &self.issuer_groups {
             Some(names) => map_names(&issuer.groups, names, catalog),
             None => map_groups(&issuer.groups, &self.principal.claims, &issuer.claims.groups, catalog),
         };
         let principal = Principal { groups, ..self.principal.clone() };
-        Self { principal, key: self.key, groups_by: GroupsBy::of(issuer, catalog), told: self.told.clone() }
+        Self {
+            principal,
+            key: self.key,
+            groups_by: GroupsBy::of(issuer, catalog),
+            issuer_groups: self.issuer_groups.clone(),
+        }
     }
 
     /// The bytes of what its issuer said: what it takes to remember it besides the token.
-    pub fn told_bytes(&self) -> usize {
-        let names = self.told.as_ref().and_then(|told| told.as_ref().ok());
+    pub fn issuer_groups_bytes(&self) -> usize {
+        let names = self.issuer_groups.as_ref().and_then(|told| told.as_ref().ok());
         names.map_or(0, |names| names.iter().map(|name| name.len() + size_of::<Box<str>>()).sum())
     }
 }
 
 /// A signed token that is refused.
-pub struct Refused {
+pub struct CachedRefusal {
     /// Why.
     pub error: TokenError,
     /// The key that signed it; the token is forgotten when it goes away.
@@ -82,9 +87,9 @@ pub struct Worker {
     /// Key sets that providers serve.
     pub keyring: Keyring,
     /// Accepted tokens.
-    pub tokens: RefCell<TokenCache<Known>>,
+    pub tokens: RefCell<TokenCache<CachedPrincipal>>,
     /// Signed tokens that are refused; apart, so that they push out no accepted one.
-    pub refused: RefCell<TokenCache<Refused>>,
+    pub refused: RefCell<TokenCache<CachedRefusal>>,
     /// What may be spent on forged tokens.
     pub budgets: Budgets,
     /// Metric series.
@@ -97,9 +102,9 @@ pub struct Worker {
     pub catalogs: Catalogs,
     /// The engines that quotas are counted in for a cluster.
     pub engines: Engines,
-    issuers: Commons<IssuerId, Issuer>,
+    issuers: SharedPool<IssuerId, Issuer>,
     /// By issuer, for as long as somebody asks.
-    asking: RefCell<Vec<(String, Rc<Seats>)>>,
+    asking: RefCell<Vec<(String, Rc<Semaphore>)>>,
     /// The last day on which this worker warned of an issuer's keys.
     warned: RefCell<BTreeMap<IssuerId, u64>>,
 }
@@ -137,13 +142,13 @@ impl Worker {
     }
 
     /// The requests that wait for an issuer's userinfo.
-    pub(crate) fn asking(&self, issuer: &Issuer) -> Rc<Seats> {
+    pub(crate) fn asking(&self, issuer: &Issuer) -> Rc<Semaphore> {
         let mut asking = self.asking.borrow_mut();
         asking.retain(|(_, seats)| Rc::strong_count(seats) > 1);
         if let Some((_, seats)) = asking.iter().find(|(name, _)| *name == issuer.issuer) {
             return seats.clone();
         }
-        let seats = Rc::<Seats>::default();
+        let seats = Rc::<Semaphore>::default();
         asking.push((issuer.issuer.clone(), seats.clone()));
         seats
     }

@@ -33,7 +33,7 @@ pub struct Section {
 
 /// What the catalog says of an entity.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct CatalogEntry {
     /// Who owns it.
     pub owners: Vec<EntityRef>,
     /// Who owns what consumes it.
@@ -104,7 +104,7 @@ impl Section {
 
 impl Index {
     /// What the catalog says of an entity.
-    pub fn entity(&self, entity: &EntityRef) -> Option<Entry> {
+    pub fn entity(&self, entity: &EntityRef) -> Option<CatalogEntry> {
         let mut values = self.entities.find(entity.as_str())?.split('\t');
         let mut next = || values.next().filter(|value| !value.is_empty());
         let (owners, consumers, lifecycle) = (refs(next()), refs(next()), next().map(str::to_owned));
@@ -112,7 +112,7 @@ impl Index {
         let annotations = [(ACCESS, access), (WRITE_ACCESS, write_access), (AGENTS, agents), (QUOTA_TIER, quota_tier)];
         let annotation = |name| annotations.iter().find(|(known, _)| *known == name).and_then(|(_, text)| *text);
         let terms = Terms::parse(annotation).unwrap_or_else(|_| Terms::closed());
-        Some(Entry { owners, consumers, lifecycle, terms })
+        Some(CatalogEntry { owners, consumers, lifecycle, terms })
     }
 
     /// The entity behind a Kong service.

@@ -19,7 +19,7 @@ pub use annotations::{
 pub use build::{Builder, Built, Fault};
 pub use claims::{Claimant, Claims, settle};
 pub use entity::{Entity, Relation, RelationKind};
-pub use index::{Entry, Index, Section, Service};
+pub use index::{CatalogEntry, Index, Section, Service};
 pub use tag::{TAG_PREFIX, entity_of_tag, tag_of_entity};
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub struct Engine {
     /// How long a request waits for the engine.
     pub timeout: Duration,
     /// What happens while it does not answer.
-    pub on_error: EngineFault,
+    pub on_error: OnEngineError,
     /// When it is left alone.
     pub breaker: Breaker,
 }
@@ -41,7 +41,7 @@ pub enum Synchronise {
 
 /// What happens to a request while the engine does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EngineFault {
+pub enum OnEngineError {
     /// The node counts by itself; the engine is told when it is back.
     Local,
     /// It is refused with 503.
@@ -50,7 +50,7 @@ pub enum EngineFault {
     Allow,
 }
 
-impl EngineFault {
+impl OnEngineError {
     /// The word for it in configuration and in the audit trail.
     pub fn name(self) -> &'static str {
         match self {

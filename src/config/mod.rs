@@ -15,7 +15,7 @@ mod verification;
 
 pub use catalog::{Catalog, CatalogSource, Consumers, GROUP_IDS, OnStale};
 pub use claim::ClaimName;
-pub use engine::{Breaker, Engine, EngineFault, Synchronise};
+pub use engine::{Breaker, Engine, OnEngineError, Synchronise};
 pub use error::{ConfigError, Problem};
 pub use issuer::{
     Audiences, ClaimNames, FetchSettings, GroupMapping, Issuer, IssuerId, KeySource, NameTransform, RemoteKeys,
@@ -23,7 +23,7 @@ pub use issuer::{
 };
 pub use parse::group_annotation;
 pub use policy::{AgentAccess, Allow, Method, Mode, Policy, PrincipalKind, Rule, Traversal};
-pub use quota::{Per, QuotaPolicy, Quotas, StoreFault, Window, WindowProblem};
+pub use quota::{OnStoreError, Per, QuotaPolicy, Quotas, Window, WindowProblem};
 pub use verification::{Allowance, Verification};
 
 use crate::entity::EntityRef;

@@ -12,7 +12,7 @@ pub struct Quotas {
     /// Whether an exhausted quota denies.
     pub mode: Mode,
     /// What happens when shared data fails.
-    pub on_store_error: StoreFault,
+    pub on_store_error: OnStoreError,
     /// Where the nodes of a cluster count together; without it each node counts for itself.
     pub engine: Option<Rc<Engine>>,
     /// Whether answers carry `X-RateLimit-*` besides the IETF fields.
@@ -23,7 +23,7 @@ pub struct Quotas {
 
 /// What happens when the store of counts fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreFault {
+pub enum OnStoreError {
     /// The request is refused with 503.
     Deny,
     /// The request passes uncharged.

@@ -7,7 +7,7 @@ use super::verdict::deny;
 use super::{RequestContext, Route, Step};
 use crate::denial::Denial;
 use crate::policy::{self, Outcome, RequestFacts};
-use crate::worker::Known;
+use crate::worker::CachedPrincipal;
 use std::rc::Rc;
 
 /// A CORS preflight that the route lets pass: as a request of nobody's, counted and charged as such.
@@ -24,7 +24,12 @@ pub(super) fn preflight(route: &Rc<Route>, request: Request, cx: &RequestContext
     Charging { route: route.clone(), callee, catalog, report }.begin(cx)
 }
 
-pub(super) fn admit(route: &Rc<Route>, request: Request, known: Option<Rc<Known>>, cx: &RequestContext<'_>) -> Step {
+pub(super) fn admit(
+    route: &Rc<Route>,
+    request: Request,
+    known: Option<Rc<CachedPrincipal>>,
+    cx: &RequestContext<'_>,
+) -> Step {
     let config = &route.config;
     let (Some(callee), catalog) = (request.callee.clone(), request.catalog.clone()) else {
         return deny(Report::new(route, request), Denial::Configuration, cx);

@@ -5,9 +5,9 @@
 //! kills the worker, and so do two background calls at a time to one name that has to be resolved, and one that waits for the look-up
 //! of a request.
 
-use super::upkeep::{fetch_answered, pass_answered, push_answered, tell_catalog};
+use super::upkeep::{fetch_answered, push_answered, read_answered, tell_catalog};
 use super::{Context, Route, rotation};
-use crate::catalog::live::{LiveCatalog, Pass};
+use crate::catalog::live::{CatalogRead, LiveCatalog};
 use crate::host::UnixMillis;
 use crate::http::{Call, Reply};
 use crate::keyring::{Fetch, RemoteKeySet};
@@ -34,7 +34,7 @@ const FORGOTTEN: Duration = Duration::from_secs(600);
 #[derive(Default)]
 pub struct Background {
     waiting: RefCell<VecDeque<Task>>,
-    in_flight: RefCell<Option<InFlight>>,
+    in_flight: RefCell<Option<PendingCall>>,
     given_up: RefCell<Vec<GivenUp>>,
     /// For each upstream that requests have asked, what those hold that wait for its answer.
     asked: RefCell<HashMap<String, Rc<()>>>,
@@ -45,7 +45,7 @@ pub struct Background {
 pub struct Asking(#[expect(dead_code, reason = "held to be counted")] Rc<()>);
 
 /// A call that was made, and waits for its answer.
-struct InFlight {
+struct PendingCall {
     token: u32,
     errand: Errand,
     upstream: String,
@@ -73,7 +73,7 @@ enum Task {
 
 /// Something to ask another server, in one call or several.
 enum Errand {
-    Catalog(Box<Pass>),
+    Catalog(Box<CatalogRead>),
     Keys(Fetch),
     Counts(Push),
 }
@@ -96,7 +96,7 @@ pub fn tick(background: &Background, route: &Route, cx: &Context<'_>, send: &mut
         let token = if background.is_given_up(&call) { None } else { send(&call) };
         match token {
             Some(token) => {
-                background.in_flight.replace(Some(InFlight {
+                background.in_flight.replace(Some(PendingCall {
                     token,
                     errand,
                     upstream: call.to.upstream,
@@ -114,9 +114,9 @@ pub fn tick(background: &Background, route: &Route, cx: &Context<'_>, send: &mut
 /// The answer to a background call has come, or none will (`None`). The answer to a call that was given up is ignored.
 pub fn background_answered(background: &Background, cx: &Context<'_>, token: u32, reply: Option<&Reply>) {
     background.given_up.borrow_mut().retain(|call| call.token != token);
-    let is_awaited = |call: &InFlight| call.token == token;
+    let is_awaited = |call: &PendingCall| call.token == token;
     let answered = background.in_flight.borrow_mut().take_if(|call| is_awaited(call));
-    if let Some(InFlight { errand, .. }) = answered {
+    if let Some(PendingCall { errand, .. }) = answered {
         background.follow(errand.answered(cx, reply));
     }
 }
@@ -147,9 +147,9 @@ impl Background {
 
     /// Whether a call waits for its answer. One that has waited for too long is given up.
     fn is_waiting(&self, cx: &Context<'_>) -> bool {
-        let is_lost = |call: &InFlight| cx.now.since(call.since) > LOST;
+        let is_lost = |call: &PendingCall| cx.now.since(call.since) > LOST;
         let lost = self.in_flight.borrow_mut().take_if(|call| is_lost(call));
-        if let Some(InFlight { token, errand, upstream, .. }) = lost {
+        if let Some(PendingCall { token, errand, upstream, .. }) = lost {
             self.given_up.borrow_mut().push(GivenUp { token, upstream, since: cx.now });
             self.follow(errand.answered(cx, None));
         }
@@ -245,7 +245,7 @@ impl Errand {
     /// Takes the answer to the call. Gives the errand back where it has another call to make.
     fn answered(self, cx: &Context<'_>, reply: Option<&Reply>) -> Option<Self> {
         match self {
-            Self::Catalog(pass) => pass_answered(pass, cx, reply).map(Self::Catalog),
+            Self::Catalog(pass) => read_answered(pass, cx, reply).map(Self::Catalog),
             Self::Keys(fetch) => fetch_answered(fetch, cx, reply).map(Self::Keys),
             Self::Counts(push) => push_answered(push, cx, reply).map(Self::Counts),
         }

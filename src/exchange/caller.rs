@@ -7,10 +7,10 @@ use super::{RequestContext, Route, Step, admit};
 use crate::config::Issuer;
 use crate::denial::Denial;
 use crate::host::UnixMillis;
-use crate::identity::{Entry, Groups, GroupsUnknown, TokenError};
+use crate::identity::{CachedToken, Groups, GroupsUnknown, TokenError};
 use crate::jose::KeyId;
 use crate::ownership::{GroupNames, map_names};
-use crate::worker::{GroupsBy, Known, Refused};
+use crate::worker::{CachedPrincipal, CachedRefusal, GroupsBy};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ impl Refusal {
     /// Denies the request, and remembers to deny others with this token without looking at its signature again.
     pub(super) fn deny(self, route: &Rc<Route>, request: Request, cx: &RequestContext<'_>) -> Step {
         let Self { token, issuer, key, expires, error } = self;
-        let known = Rc::new(Refused { error: error.clone(), key });
-        let entry = Entry { issuer: issuer.id, learned: cx.now, expires, bytes: 0, known };
+        let known = Rc::new(CachedRefusal { error: error.clone(), key });
+        let entry = CachedToken { issuer: issuer.id, learned: cx.now, expires, bytes: 0, known };
         cx.worker.refused.borrow_mut().insert(token, entry);
         deny(Report::new(route, request), Denial::Token(error), cx)
     }
@@ -41,7 +41,7 @@ pub(super) struct NewCaller {
     pub request: Request,
     pub token: String,
     pub issuer: Rc<Issuer>,
-    pub known: Known,
+    pub known: CachedPrincipal,
     /// Until when it is remembered.
     pub expires: UnixMillis,
 }
@@ -53,10 +53,10 @@ impl NewCaller {
     }
 
     pub(super) fn remember(self, cx: &RequestContext<'_>) -> Step {
-        let bytes = self.known.told_bytes();
+        let bytes = self.known.issuer_groups_bytes();
         let known = Rc::new(self.known);
         let entry =
-            Entry { issuer: self.issuer.id, learned: cx.now, expires: self.expires, bytes, known: known.clone() };
+            CachedToken { issuer: self.issuer.id, learned: cx.now, expires: self.expires, bytes, known: known.clone() };
         cx.worker.tokens.borrow_mut().insert(self.token, entry);
         admit::admit(&self.route, self.request, Some(known), cx)
     }
@@ -65,7 +65,7 @@ impl NewCaller {
     pub(super) fn learn(&mut self, names: GroupNames) {
         let catalog = self.request.catalog.as_deref();
         self.known.principal.groups = map_names(&self.issuer.groups, &names, catalog);
-        self.known.told = (self.known.groups_by != GroupsBy::Token).then_some(names);
+        self.known.issuer_groups = (self.known.groups_by != GroupsBy::Token).then_some(names);
     }
 
     /// Goes on without groups, which are asked for again after a pause.

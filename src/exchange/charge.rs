@@ -4,7 +4,7 @@ use super::report::{Report, early_context};
 use super::verdict::{deny, pass};
 use super::{Context, Effect, RequestContext, Route, State, Step};
 use crate::catalog::Index;
-use crate::config::{EngineFault, Mode, Quotas, StoreFault};
+use crate::config::{Mode, OnEngineError, OnStoreError, Quotas};
 use crate::denial::Denial;
 use crate::http::Reply;
 use crate::ownership::Callee;
@@ -107,15 +107,15 @@ impl Charging {
         self.report.note_engine(engine.engine().on_error.name());
         let withdraw = || engine.withdraw(bill, &claims, cx.store, cx.now);
         match engine.engine().on_error {
-            EngineFault::Local => {
+            OnEngineError::Local => {
                 let charge = engine.charge_alone(bill, &claims, cx.store, cx.now);
                 self.judge(quotas, charge, cx)
             }
-            EngineFault::Deny => {
+            OnEngineError::Deny => {
                 withdraw();
                 deny(self.report, Denial::QuotaEngine(error), cx)
             }
-            EngineFault::Allow => {
+            OnEngineError::Allow => {
                 withdraw();
                 pass(Some(&self.callee), self.report, Vec::new(), cx)
             }
@@ -142,8 +142,8 @@ impl Charging {
             Charge::StoreFailed(fault) => {
                 cx.worker.telemetry.store_fault(cx.metrics, fault);
                 match quotas.on_store_error {
-                    StoreFault::Deny => return deny(self.report, Denial::QuotaStore(fault), cx),
-                    StoreFault::Allow => Vec::new(),
+                    OnStoreError::Deny => return deny(self.report, Denial::QuotaStore(fault), cx),
+                    OnStoreError::Allow => Vec::new(),
                 }
             }
         };

@@ -4,7 +4,7 @@ use crate::denial::Denial;
 use crate::entity::EntityRef;
 use crate::ownership::Callee;
 use crate::quota::WindowState;
-use crate::worker::Known;
+use crate::worker::CachedPrincipal;
 
 /// What was found out about a request.
 #[derive(Clone, Copy)]
@@ -12,7 +12,7 @@ pub struct Findings<'a> {
     /// The entity that it is about, where that is known.
     pub callee: Option<&'a Callee>,
     /// The caller, where a token held, and the key that verified it.
-    pub known: Option<&'a Known>,
+    pub known: Option<&'a CachedPrincipal>,
     /// Name of the rule that decided.
     pub rule: Option<&'a str>,
     /// The group or user whose ownership let it pass.

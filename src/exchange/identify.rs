@@ -15,7 +15,7 @@ use crate::jose::{KeyId, KeySet};
 use crate::keyring::{Fetch, RemoteKeySet, Want};
 use crate::ownership;
 use crate::tags::Value;
-use crate::worker::{GroupsBy, Known};
+use crate::worker::{CachedPrincipal, GroupsBy};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -110,7 +110,12 @@ impl AwaitingKeys {
 
 /// What is known of a token that was seen before and whose key still counts: its caller, with its groups as the catalog has them
 /// now, or why it is refused.
-fn recall(route: &Route, request: &Request, token: &[u8], cx: &Context<'_>) -> Option<Result<Rc<Known>, TokenError>> {
+fn recall(
+    route: &Route,
+    request: &Request,
+    token: &[u8],
+    cx: &Context<'_>,
+) -> Option<Result<Rc<CachedPrincipal>, TokenError>> {
     let found = recall_accepted(route, request, token, cx).map(Ok).or_else(|| {
         let refused = &cx.worker.refused;
         let (id, refused) = refused.borrow_mut().get(token, &route.issuer_ids, cx.now)?;
@@ -120,7 +125,7 @@ fn recall(route: &Route, request: &Request, token: &[u8], cx: &Context<'_>) -> O
     found
 }
 
-fn recall_accepted(route: &Route, request: &Request, token: &[u8], cx: &Context<'_>) -> Option<Rc<Known>> {
+fn recall_accepted(route: &Route, request: &Request, token: &[u8], cx: &Context<'_>) -> Option<Rc<CachedPrincipal>> {
     let (id, known) = cx.worker.tokens.borrow_mut().get(token, &route.issuer_ids, cx.now)?;
     let issuer = issuer_of(route, id, known.key, cx)?;
     let catalog = request.catalog.as_deref();
@@ -207,7 +212,7 @@ fn conclude(route: &Rc<Route>, request: Request, token: String, signed: Signed, 
         Err(error) => return Refusal { token, issuer, key, expires, error }.deny(route, request, cx),
     };
     let groups_by = GroupsBy::of(&issuer, request.catalog.as_deref());
-    let known = Known { principal, key, groups_by, told: None };
+    let known = CachedPrincipal { principal, key, groups_by, issuer_groups: None };
     let caller = NewCaller { route: route.clone(), request, token, issuer: issuer.clone(), known, expires };
     match AwaitingUserinfo::needed(&issuer, &caller.known) {
         // In shadow mode nobody waits. The caller is not remembered without its groups: other routes ask for them.

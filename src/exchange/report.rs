@@ -1,6 +1,6 @@
 //! What is told of a request: the audit line and the counts.
 
-use super::request::{Marks, Request};
+use super::request::{Request, RequestIds};
 use super::{Context, Findings, RequestContext, Route};
 use crate::config::Quotas;
 use crate::denial::{self, About, Denial};
@@ -11,17 +11,17 @@ use crate::policy::{Decision, Outcome};
 use crate::quota::WindowState;
 use crate::tags::{self, ClientLines, Value};
 use crate::telemetry::{AnswerRecord, AuditRecord, Quota, Verdict, What, Who};
-use crate::worker::Known;
+use crate::worker::CachedPrincipal;
 use std::rc::Rc;
 
 /// An audit line and its level.
-pub(super) type Line = (log::Level, String);
+pub(super) type AuditLine = (log::Level, String);
 
 /// What is known of a request so far.
 pub(super) struct Report {
     route: Option<Rc<Route>>,
     request: Request,
-    known: Option<Rc<Known>>,
+    known: Option<Rc<CachedPrincipal>>,
     rule: Option<Rc<str>>,
     granted_by: Option<EntityRef>,
     reason: &'static str,
@@ -45,7 +45,7 @@ impl Report {
         Self { route, request, known, rule, granted_by, reason: "", denial, quota, engine, told }
     }
 
-    pub(super) fn by(self, known: Option<Rc<Known>>) -> Self {
+    pub(super) fn by(self, known: Option<Rc<CachedPrincipal>>) -> Self {
         Self { known, ..self }
     }
 
@@ -119,20 +119,24 @@ impl Report {
         Self { reason: "cors_preflight", ..self }
     }
 
-    pub(super) fn allowed(mut self, cx: &RequestContext<'_>) -> (Self, Option<Line>) {
+    pub(super) fn allowed(mut self, cx: &RequestContext<'_>) -> (Self, Option<AuditLine>) {
         let decision = if self.denial.is_some() { "shadow_deny" } else { "allow" };
         self.count(decision, cx);
-        let line = self.is_drawn(cx).then(|| self.line(decision, None, Marks::read(cx), cx));
+        let line = self.is_drawn(cx).then(|| self.line(decision, None, RequestIds::read(cx), cx));
         (self, line)
     }
 
     /// Tells a denial, and what the client is answered.
-    pub(super) fn denied(mut self, denial: Denial, cx: &RequestContext<'_>) -> (Self, denial::Answer, Option<Line>) {
-        let marks = Marks::read(cx);
-        let answer = denial.answer(&self.about(&marks));
+    pub(super) fn denied(
+        mut self,
+        denial: Denial,
+        cx: &RequestContext<'_>,
+    ) -> (Self, denial::Answer, Option<AuditLine>) {
+        let ids = RequestIds::read(cx);
+        let answer = denial.answer(&self.about(&ids));
         self.denial = Some(denial);
         self.count("deny", cx);
-        let line = self.line("deny", Some(answer.status), marks, cx);
+        let line = self.line("deny", Some(answer.status), ids, cx);
         (self, answer, Some(line))
     }
 
@@ -157,18 +161,18 @@ impl Report {
     }
 
     /// What an answer says about the resource.
-    fn about<'a>(&'a self, marks: &'a Marks) -> About<'a> {
+    fn about<'a>(&'a self, ids: &'a RequestIds) -> About<'a> {
         let config = self.route.as_ref().map(|route| &route.config);
         About {
             entity: self.entity(),
             realm: config.and_then(|config| config.realm.as_deref()),
             resource_metadata: config.and_then(|config| config.resource_metadata.as_deref()),
-            request_id: marks.id.as_deref(),
+            request_id: ids.id.as_deref(),
         }
     }
 
     /// Counts the answer. The line that tells of it, where the audit line did of the request.
-    pub(super) fn finished(&self, cx: &Context<'_>, status: Option<u16>) -> Option<Line> {
+    pub(super) fn finished(&self, cx: &Context<'_>, status: Option<u16>) -> Option<AuditLine> {
         let took = cx.now.since(self.request.came);
         if self.is_counted() {
             cx.worker.telemetry.response(cx.metrics, self.entity(), self.owner(), status, took);
@@ -187,14 +191,20 @@ impl Report {
     }
 
     /// The audit line of a decision.
-    fn line(&mut self, decision: &'static str, status: Option<u16>, marks: Marks, cx: &RequestContext<'_>) -> Line {
+    fn line(
+        &mut self,
+        decision: &'static str,
+        status: Option<u16>,
+        ids: RequestIds,
+        cx: &RequestContext<'_>,
+    ) -> AuditLine {
         let path = self.request.path();
         let detail = self.denial.as_ref().and_then(Denial::detail);
         let record = AuditRecord {
             time: cx.now,
-            request_id: marks.id.as_deref(),
-            x_request_id: marks.sent_id.as_deref(),
-            trace_id: marks.trace_id(),
+            request_id: ids.id.as_deref(),
+            x_request_id: ids.sent_id.as_deref(),
+            trace_id: ids.trace_id(),
             client_address: cx.facts.client(),
             who: self.principal().map(who),
             what: What {
@@ -219,7 +229,7 @@ impl Report {
         };
         let line = (self.level(), record.line());
         if self.route.as_ref().is_some_and(|route| route.config.audit.answers) {
-            self.told = Some(marks.id);
+            self.told = Some(ids.id);
         }
         line
     }
@@ -263,7 +273,7 @@ impl Report {
 
     fn ownership(&self) -> Option<&'static str> {
         self.route.as_ref()?.catalog.as_ref()?;
-        self.callee().map(|callee| callee.word.name())
+        self.callee().map(|callee| callee.source.name())
     }
 
     fn entity(&self) -> Option<&EntityRef> {

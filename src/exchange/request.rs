@@ -67,8 +67,8 @@ impl Request {
     }
 }
 
-/// By which names others know a request: read where it is told of, which most are not.
-pub(super) struct Marks {
+/// The ids of a request in other systems. They are only read for an audit line, which most requests do not get.
+pub(super) struct RequestIds {
     /// The host's own id of the request, or else `x-request-id`.
     pub id: Option<String>,
     /// `x-request-id` beside the host's own id, where it is printable.
@@ -77,7 +77,7 @@ pub(super) struct Marks {
     pub trace: Option<String>,
 }
 
-impl Marks {
+impl RequestIds {
     pub(super) fn read(cx: &RequestContext<'_>) -> Self {
         let headers = cx.headers;
         let printable = |name: &str| {

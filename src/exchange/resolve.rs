@@ -4,10 +4,10 @@ use super::identify::identify;
 use super::report::Report;
 use super::request::Request;
 use super::route_catalog::RouteCatalog;
-use super::upkeep::pass_answered;
+use super::upkeep::read_answered;
 use super::verdict::deny;
 use super::{Context, Effect, RequestContext, Route, State, Step};
-use crate::catalog::live::Pass;
+use crate::catalog::live::CatalogRead;
 use crate::denial::Denial;
 use crate::http::Reply;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use std::rc::Rc;
 pub(super) struct AwaitingCatalog {
     route: Rc<Route>,
     request: Request,
-    pass: Box<Pass>,
+    pass: Box<CatalogRead>,
 }
 
 pub(super) fn resolve(route: &Rc<Route>, request: Request, cx: &RequestContext<'_>) -> Step {
@@ -55,7 +55,7 @@ impl AwaitingCatalog {
 
     pub(super) fn answered(self, cx: &RequestContext<'_>, reply: Option<&Reply>) -> Step {
         let Self { route, request, pass } = self;
-        if let Some(pass) = pass_answered(pass, cx, reply) {
+        if let Some(pass) = read_answered(pass, cx, reply) {
             return Self { route, request, pass }.ask();
         }
         let Some(catalog) = &route.catalog else { return identify(&route, request, cx) };

@@ -2,11 +2,11 @@
 
 use super::RequestContext;
 use crate::catalog::Index;
-use crate::catalog::live::{Availability, LiveCatalog, Pass};
+use crate::catalog::live::{Availability, CatalogRead, LiveCatalog};
 use crate::config::{Catalog, Config, OnStale};
 use crate::entity::EntityRef;
 use crate::host::HostFacts;
-use crate::ownership::{Callee, NoEntity, Word, entity_behind};
+use crate::ownership::{Callee, NoEntity, OwnershipSource, entity_behind};
 use crate::worker::Worker;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -53,7 +53,7 @@ impl RouteCatalog {
     }
 
     /// Leave to read the catalog for a request, where nobody else does and it cannot wait.
-    pub(super) fn request(&self, cx: &RequestContext<'_>) -> Option<Box<Pass>> {
+    pub(super) fn request(&self, cx: &RequestContext<'_>) -> Option<Box<CatalogRead>> {
         self.live.request(cx.store, cx.now)
     }
 
@@ -103,9 +103,9 @@ impl RouteCatalog {
         };
         let callee = match (self.on_stale, stale) {
             (OnStale::Static, _) => self.configured.as_deref().cloned().ok_or(NoEntity::CatalogUnread)?,
-            (OnStale::Allow, _) => Callee::bare(entity.clone(), Word::Open),
-            (OnStale::Deny, Some(_)) => Callee::bare(entity.clone(), Word::CatalogStale),
-            (OnStale::Deny, None) => Callee::bare(entity.clone(), Word::CatalogUnread),
+            (OnStale::Allow, _) => Callee::bare(entity.clone(), OwnershipSource::Open),
+            (OnStale::Deny, Some(_)) => Callee::bare(entity.clone(), OwnershipSource::CatalogStale),
+            (OnStale::Deny, None) => Callee::bare(entity.clone(), OwnershipSource::CatalogUnread),
         };
         // On what terms it may be called is still what was last read: they narrow what passes without the catalog.
         let last = stale.and_then(|index| index.entity(&entity));
@@ -126,6 +126,6 @@ impl RouteCatalog {
 fn in_catalog(index: &Index, entity: EntityRef) -> Callee {
     match index.entity(&entity) {
         Some(entry) => Callee::in_catalog(entity, entry),
-        None => Callee::bare(entity, Word::NotInCatalog),
+        None => Callee::bare(entity, OwnershipSource::NotInCatalog),
     }
 }

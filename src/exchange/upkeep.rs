@@ -1,9 +1,9 @@
 //! What comes of the answers to calls that are made for all routes: counted, and told in the log.
 
 use super::Context;
-use crate::catalog::live::{LiveCatalog, Pass, PassResult, Progress as Reading, Summary};
+use crate::catalog::live::{CatalogRead, LiveCatalog, ReadProgress as Reading, ReadResult, Summary};
 use crate::http::Reply;
-use crate::keyring::{Fetch, FetchResult, Progress};
+use crate::keyring::{Fetch, FetchProgress, FetchResult};
 use crate::quota::engine::{Push, Pushed};
 
 /// Mistakes of a catalog that are told one by one.
@@ -13,8 +13,8 @@ const MAX_FAULTS_TOLD: usize = 10;
 pub(super) fn fetch_answered(fetch: Fetch, cx: &Context<'_>, reply: Option<&Reply>) -> Option<Fetch> {
     let set = fetch.set().clone();
     let result = match fetch.answered(cx.store, cx.now, reply) {
-        Progress::Next(fetch) => return Some(fetch),
-        Progress::Done(result) => result,
+        FetchProgress::Next(fetch) => return Some(fetch),
+        FetchProgress::Done(result) => result,
     };
     cx.worker.telemetry.key_fetch(cx.metrics, set.issuer(), result, set.age(cx.now));
     cx.worker.telemetry.key_store_faults(cx.metrics, set.take_store_faults());
@@ -25,7 +25,11 @@ pub(super) fn fetch_answered(fetch: Fetch, cx: &Context<'_>, reply: Option<&Repl
 }
 
 /// Takes the answer to a page of a catalog. Gives the reading back where there is another page.
-pub(super) fn pass_answered(pass: Box<Pass>, cx: &Context<'_>, reply: Option<&Reply>) -> Option<Box<Pass>> {
+pub(super) fn read_answered(
+    pass: Box<CatalogRead>,
+    cx: &Context<'_>,
+    reply: Option<&Reply>,
+) -> Option<Box<CatalogRead>> {
     let catalog = pass.catalog().clone();
     let (result, summary) = match pass.answered(cx.store, cx.now, reply) {
         Reading::Next(pass) => return Some(pass),
@@ -37,7 +41,7 @@ pub(super) fn pass_answered(pass: Box<Pass>, cx: &Context<'_>, reply: Option<&Re
     match &summary {
         Some(summary) if summary.changed => tell_change(backstage, summary),
         Some(_) => {}
-        None if result == PassResult::Overtaken => {}
+        None if result == ReadResult::Overtaken => {}
         None => log::warn!("catalog of {backstage}: {result}"),
     }
     None

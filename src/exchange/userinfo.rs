@@ -8,9 +8,9 @@ use crate::http::{Call, Reply};
 use crate::identity::claims::{Claims, Names};
 use crate::identity::{Groups, TokenError};
 use crate::ownership::{GroupNames, group_names};
-use crate::seats::Seat;
+use crate::semaphore::Permit;
 use crate::tags::Value;
-use crate::worker::Known;
+use crate::worker::CachedPrincipal;
 use std::time::Duration;
 
 /// Largest answer that is read, in bytes.
@@ -26,12 +26,12 @@ const BUSY_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct AwaitingUserinfo {
     caller: NewCaller,
     /// Its place among those who ask.
-    seat: Seat,
+    permit: Permit,
 }
 
 impl AwaitingUserinfo {
     /// The endpoint to ask: a user's token without the claim that groups come from, of an issuer that has one.
-    pub(super) fn needed<'a>(issuer: &'a Issuer, known: &Known) -> Option<&'a Userinfo> {
+    pub(super) fn needed<'a>(issuer: &'a Issuer, known: &CachedPrincipal) -> Option<&'a Userinfo> {
         let is_silent = || known.principal.claims.names(&issuer.claims.groups) == Names::Absent;
         let is_known = matches!(known.principal.groups, Groups::Known(_));
         let may_have_groups = known.principal.kind != PrincipalKind::Service;
@@ -48,7 +48,7 @@ impl AwaitingUserinfo {
             authorization: Some(format!("Bearer {}", caller.token)),
             ..userinfo.endpoint.get(userinfo.timeout, MAX_ANSWER_BYTES)
         };
-        (State::AwaitingUserinfo(Box::new(Self { caller, seat: asking.take() })), Effect::Dispatch(call))
+        (State::AwaitingUserinfo(Box::new(Self { caller, permit: asking.take() })), Effect::Dispatch(call))
     }
 
     pub(super) fn context(&self) -> Vec<(&'static str, Value)> {
@@ -56,18 +56,18 @@ impl AwaitingUserinfo {
     }
 
     pub(super) fn answered(self, cx: &RequestContext<'_>, reply: Option<&Reply>) -> Step {
-        let Self { mut caller, seat } = self;
-        drop(seat);
+        let Self { mut caller, permit } = self;
+        drop(permit);
         let told = groups(&caller, reply);
         cx.worker.telemetry.userinfo(cx.metrics, &caller.issuer.issuer, told.name());
         match told {
-            Told::Names(names) => caller.learn(names),
-            Told::Refused => {
+            UserinfoAnswer::Names(names) => caller.learn(names),
+            UserinfoAnswer::Refused => {
                 let NewCaller { route, request, token, issuer, known, expires } = caller;
                 let (expires, error) = (expires.min(cx.now.after(PAUSE)), TokenError::RefusedByIssuer);
                 return Refusal { token, issuer, key: known.key, expires, error }.deny(&route, request, cx);
             }
-            Told::Nothing => {
+            UserinfoAnswer::Nothing => {
                 log::warn!("userinfo of issuer {} did not tell the groups of a token", caller.issuer.issuer);
                 return caller.without_groups(PAUSE, cx);
             }
@@ -77,7 +77,7 @@ impl AwaitingUserinfo {
 }
 
 /// What the issuer said.
-enum Told {
+enum UserinfoAnswer {
     Names(GroupNames),
     /// It does not take the token, or speaks of another subject.
     Refused,
@@ -85,7 +85,7 @@ enum Told {
     Nothing,
 }
 
-impl Told {
+impl UserinfoAnswer {
     fn name(&self) -> &'static str {
         match self {
             Self::Names(_) => "fetched",
@@ -95,22 +95,22 @@ impl Told {
     }
 }
 
-fn groups(caller: &NewCaller, reply: Option<&Reply>) -> Told {
-    let Some(userinfo) = &caller.issuer.userinfo else { return Told::Nothing };
+fn groups(caller: &NewCaller, reply: Option<&Reply>) -> UserinfoAnswer {
+    let Some(userinfo) = &caller.issuer.userinfo else { return UserinfoAnswer::Nothing };
     if reply.is_some_and(|reply| reply.status == 401) {
-        return Told::Refused;
+        return UserinfoAnswer::Refused;
     }
     let body = reply.and_then(Reply::ok).filter(|body| body.len() <= MAX_ANSWER_BYTES);
-    let Some(claims) = body.and_then(|body| Claims::parse(body).ok()) else { return Told::Nothing };
+    let Some(claims) = body.and_then(|body| Claims::parse(body).ok()) else { return UserinfoAnswer::Nothing };
     if claims.text(&userinfo.subject) != Some(caller.known.principal.subject.as_str()) {
-        return Told::Refused;
+        return UserinfoAnswer::Refused;
     }
     // An answer without the claim tells nothing; a user of no group has an empty list.
     match claims.names(&userinfo.groups) {
-        Names::Absent => Told::Nothing,
+        Names::Absent => UserinfoAnswer::Nothing,
         Names::Malformed | Names::List(_) => {
             let names = group_names(&caller.issuer.groups, &claims, &userinfo.groups);
-            Told::Names(names.map(|names| names.into_iter().map(Box::from).collect()))
+            UserinfoAnswer::Names(names.map(|names| names.into_iter().map(Box::from).collect()))
         }
     }
 }

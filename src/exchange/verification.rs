@@ -2,7 +2,7 @@
 
 use super::{RequestContext, Route};
 use crate::denial::Denial;
-use crate::identity::{Address, Keys, SignatureRecord, Signed, Spender, Unverified};
+use crate::identity::{Address, BudgetOwner, Keys, SignatureRecord, Signed, Unverified};
 
 /// Verifies a token's signature with these keys, unless a worker of this node did, or too many forged ones came.
 ///
@@ -27,11 +27,11 @@ pub(super) fn verify(
     let cost = attempt.cost();
     if let Err(spent) = route.budget.ask(address, cost, cx.now) {
         let result = match spent.by {
-            Spender::Address => "address_spent",
-            Spender::Worker => "worker_spent",
+            BudgetOwner::Address => "address_spent",
+            BudgetOwner::Worker => "worker_spent",
         };
         telemetry.verification(cx.metrics, result);
-        return Err(Denial::VerificationsSpent(spent));
+        return Err(Denial::VerificationBudget(spent));
     }
     let outcome = attempt.verify();
     match &outcome {

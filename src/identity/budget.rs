@@ -39,10 +39,10 @@
 //! Each worker has its own tables. Addresses are not shared over the node: a good client that a worker does not know is a newcomer
 //! there, for whom half of the allowance is kept, and its token is known to it if any worker has verified it.
 
-use crate::commons::Commons;
 use crate::config::{Allowance, Verification};
 use crate::host::UnixMillis;
 use crate::jose::Cost;
+use crate::shared_pool::SharedPool;
 use lru::LruCache;
 use std::cell::RefCell;
 use std::hash::Hash;
@@ -92,16 +92,16 @@ impl Address {
 
 /// Why a token is not verified now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spent {
+pub struct BudgetExhausted {
     /// Whose allowance is spent.
-    pub by: Spender,
+    pub by: BudgetOwner,
     /// When to try again.
     pub retry_after: Duration,
 }
 
 /// Whose allowance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spender {
+pub enum BudgetOwner {
     /// The client address's, or its site's.
     Address,
     /// The worker's, for all addresses.
@@ -111,10 +111,10 @@ pub enum Spender {
 /// A worker's budget of verifications that fail.
 pub struct Budget {
     worker: Allowance,
-    state: RefCell<State>,
+    state: RefCell<BudgetState>,
 }
 
-struct State {
+struct BudgetState {
     worker: Debt,
     addresses: Failures<Address>,
     sites: Failures<u64>,
@@ -192,7 +192,7 @@ impl Budget {
     pub fn new(limits: Verification) -> Self {
         let Allowance { per_second, burst } = limits.address;
         let (per_second, burst) = (per_second.saturating_mul(SITE_SHARES), burst.saturating_mul(SITE_SHARES));
-        let state = State {
+        let state = BudgetState {
             worker: Debt::default(),
             addresses: Failures::new(limits.address),
             sites: Failures::new(Allowance { per_second, burst }),
@@ -204,25 +204,25 @@ impl Budget {
     /// Whether a token from this address may be verified now that costs so much if its signature is wrong.
     ///
     /// # Errors
-    /// [`Spent`] where it has to wait.
-    pub fn ask(&self, address: Option<Address>, cost: Cost, now: UnixMillis) -> Result<(), Spent> {
-        let State { worker, addresses, sites, good } = &mut *self.state.borrow_mut();
+    /// [`BudgetExhausted`] where it has to wait.
+    pub fn ask(&self, address: Option<Address>, cost: Cost, now: UnixMillis) -> Result<(), BudgetExhausted> {
+        let BudgetState { worker, addresses, sites, good } = &mut *self.state.borrow_mut();
         if let Some(retry_after) = address.and_then(|address| addresses.wait(&address, cost, now)) {
-            return Err(Spent { by: Spender::Address, retry_after });
+            return Err(BudgetExhausted { by: BudgetOwner::Address, retry_after });
         }
         if address.and_then(|address| good.peek(&address)).is_some_and(|end| now < *end) {
             return Ok(());
         }
         let site = address.and_then(Address::site);
         if let Some(retry_after) = site.and_then(|site| sites.wait(&site, cost, now)) {
-            return Err(Spent { by: Spender::Address, retry_after });
+            return Err(BudgetExhausted { by: BudgetOwner::Address, retry_after });
         }
         let has_failed = address.is_none_or(|address| addresses.is_recent(&address, now))
             || site.is_some_and(|site| sites.is_recent(&site, now));
         let room = room(self.worker);
         let room = if has_failed { room / 2 } else { room };
         match worker.wait(self.worker, room, cost, now) {
-            Some(retry_after) => Err(Spent { by: Spender::Worker, retry_after }),
+            Some(retry_after) => Err(BudgetExhausted { by: BudgetOwner::Worker, retry_after }),
             None => Ok(()),
         }
     }
@@ -239,7 +239,7 @@ impl Budget {
 
     /// A token from this address that cost so much has a wrong signature.
     pub fn failed(&self, address: Option<Address>, cost: Cost, now: UnixMillis) {
-        let State { worker, addresses, sites, .. } = &mut *self.state.borrow_mut();
+        let BudgetState { worker, addresses, sites, .. } = &mut *self.state.borrow_mut();
         worker.add(self.worker, cost, now);
         let Some(address) = address else { return };
         addresses.add(address, cost, now);
@@ -251,7 +251,7 @@ impl Budget {
 
 /// The budgets of a worker: routes with the same settings share one.
 #[derive(Default)]
-pub struct Budgets(Commons<Verification, Budget>);
+pub struct Budgets(SharedPool<Verification, Budget>);
 
 impl Budgets {
     /// The budget with these settings.

@@ -39,11 +39,11 @@ pub struct TokenCache<T> {
 
 struct Token<T> {
     text: String,
-    entries: Vec<Entry<T>>,
+    entries: Vec<CachedToken<T>>,
 }
 
 /// What is known of a token under an issuer's settings.
-pub struct Entry<T> {
+pub struct CachedToken<T> {
     /// The settings.
     pub issuer: IssuerId,
     /// When it was learned.
@@ -78,7 +78,7 @@ impl<T> TokenCache<T> {
     }
 
     /// Remembers a verified token.
-    pub fn insert(&mut self, token: String, entry: Entry<T>) {
+    pub fn insert(&mut self, token: String, entry: CachedToken<T>) {
         let hash = self.hasher.hash_one(token.as_bytes());
         if let Some(known) = self.tokens.get_mut(&hash).filter(|known| known.text == token) {
             self.bytes -= known.bytes();
@@ -129,8 +129,8 @@ mod tests {
         UnixMillis(millis)
     }
 
-    fn entry<T>(issuer: IssuerId, (learned, expires): (u64, u64), bytes: usize, known: T) -> Entry<T> {
-        Entry { issuer, learned: at(learned), expires: at(expires), bytes, known: Rc::new(known) }
+    fn entry<T>(issuer: IssuerId, (learned, expires): (u64, u64), bytes: usize, known: T) -> CachedToken<T> {
+        CachedToken { issuer, learned: at(learned), expires: at(expires), bytes, known: Rc::new(known) }
     }
 
     #[test]

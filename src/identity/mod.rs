@@ -12,8 +12,8 @@ mod principal;
 mod signatures;
 mod verify;
 
-pub use budget::{Address, Budget, Budgets, Spender, Spent};
-pub use cache::{CacheSize, Entry, TokenCache};
+pub use budget::{Address, Budget, BudgetExhausted, BudgetOwner, Budgets};
+pub use cache::{CacheSize, CachedToken, TokenCache};
 pub use check::Check;
 pub(crate) use credentials::{COOKIE_ENDS, has_cookie, is_addressed};
 pub use credentials::{Found, find_credential};

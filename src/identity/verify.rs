@@ -20,7 +20,7 @@ const MAX_HEADER: usize = 4096;
 /// The header. `crit`, `b64` and `enc` change what a token means (RFC 7515 §4.1.11, RFC 7797 §3), so it is asked whether they are
 /// there. All that name keys or certificates (`jwk`, `jku`, `x5u`, `x5c`) are left unread.
 #[derive(Deserialize)]
-struct Header {
+struct TokenHeader {
     alg: String,
     #[serde(default, deserialize_with = "not_null")]
     kid: Option<String>,
@@ -36,7 +36,7 @@ struct Header {
     encryption: bool,
 }
 
-impl Header {
+impl TokenHeader {
     /// Reads it. That the whole is UTF-8 (RFC 7515 §5.2) is looked at first: serde does not look into members that are skipped.
     fn read(part: &str) -> Result<Self, TokenError> {
         if part.len() > MAX_HEADER {
@@ -118,8 +118,8 @@ impl Unverified {
     /// # Errors
     /// The first check that fails, in order of cost.
     pub fn parse(token: &str, issuers: &[Rc<Issuer>], now: UnixMillis) -> Result<Self, TokenError> {
-        let Parts { message, header, payload, signature } = split(token)?;
-        let header = Header::read(header)?;
+        let TokenParts { message, header, payload, signature } = split(token)?;
+        let header = TokenHeader::read(header)?;
         let signature = decode(signature, "the signature is not base64url")?;
         let payload = decode(payload, "the payload is not base64url")?;
         let claims = Claims::peek(&payload, issuers)?;
@@ -213,7 +213,7 @@ impl Attempt<'_> {
 }
 
 /// The parts of a compact JWS.
-struct Parts<'a> {
+struct TokenParts<'a> {
     /// What is signed: header and payload.
     message: &'a str,
     header: &'a str,
@@ -222,13 +222,13 @@ struct Parts<'a> {
 }
 
 /// Three parts, none empty.
-fn split(token: &str) -> Result<Parts<'_>, TokenError> {
+fn split(token: &str) -> Result<TokenParts<'_>, TokenError> {
     let parts = token.rsplit_once('.').and_then(|(message, signature)| {
         let (header, payload) = message.split_once('.')?;
-        Some(Parts { message, header, payload, signature })
+        Some(TokenParts { message, header, payload, signature })
     });
-    let is_whole = |parts: &Parts<'_>| {
-        let Parts { header, payload, signature, .. } = parts;
+    let is_whole = |parts: &TokenParts<'_>| {
+        let TokenParts { header, payload, signature, .. } = parts;
         !header.is_empty() && !payload.is_empty() && !payload.contains('.') && !signature.is_empty()
     };
     parts.filter(is_whole).ok_or(TokenError::Malformed("it does not have three parts"))

@@ -11,7 +11,7 @@ pub(super) const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
 
 /// The members that matter.
 #[derive(Deserialize)]
-struct Metadata {
+struct ProviderMetadata {
     issuer: String,
     jwks_uri: String,
 }
@@ -24,7 +24,8 @@ pub(super) fn read(source: &RemoteSource, issuer: &str, document: &[u8]) -> Resu
     if document.len() > MAX_DOCUMENT_BYTES {
         return Err(FetchResult::Unusable);
     }
-    let Object(metadata) = serde_json::from_slice::<Object<Metadata>>(document).map_err(|_| FetchResult::Unusable)?;
+    let Object(metadata) =
+        serde_json::from_slice::<Object<ProviderMetadata>>(document).map_err(|_| FetchResult::Unusable)?;
     if metadata.issuer != issuer {
         return Err(FetchResult::WrongIssuer);
     }

@@ -7,7 +7,7 @@ use crate::config::RemoteSource;
 use crate::host::{SharedData, UnixMillis};
 use crate::http::{Call, Endpoint, Reply};
 use crate::jose::{KeySet, MAX_KEY_SET_BYTES, SkipReason};
-use crate::seats::Seat;
+use crate::semaphore::Permit;
 use crate::shared_record::Lease;
 use std::rc::Rc;
 
@@ -15,13 +15,13 @@ use std::rc::Rc;
 pub struct Fetch {
     set: Rc<RemoteKeySet>,
     /// Its place among those who fetch the set.
-    seat: Seat,
+    permit: Permit,
     /// That it fetches for the node. Without one, it fetches because a request cannot wait for whoever does.
     lease: Option<Lease>,
-    step: Step,
+    step: FetchStep,
 }
 
-enum Step {
+enum FetchStep {
     /// Asks for the metadata.
     Discover(Endpoint),
     /// Asks for the keys, at a place that the metadata has just named or that was known.
@@ -29,7 +29,7 @@ enum Step {
 }
 
 /// How a fetch goes on.
-pub enum Progress {
+pub enum FetchProgress {
     /// Another call.
     Next(Fetch),
     /// It is over.
@@ -39,13 +39,13 @@ pub enum Progress {
 impl Fetch {
     pub(super) fn new(set: Rc<RemoteKeySet>, now: UnixMillis, lease: Option<Lease>) -> Self {
         let step = match &set.remote.source {
-            RemoteSource::Jwks(endpoint) => Step::Keys(endpoint.clone(), None),
+            RemoteSource::Jwks(endpoint) => FetchStep::Keys(endpoint.clone(), None),
             RemoteSource::Discovery { document, .. } => match set.known_place(now) {
-                Some(endpoint) => Step::Keys(endpoint, None),
-                None => Step::Discover(document.clone()),
+                Some(endpoint) => FetchStep::Keys(endpoint, None),
+                None => FetchStep::Discover(document.clone()),
             },
         };
-        Self { seat: set.in_flight.take(), set, lease, step }
+        Self { permit: set.in_flight.take(), set, lease, step }
     }
 
     /// The set that is fetched.
@@ -57,28 +57,28 @@ impl Fetch {
     pub fn call(&self) -> Call {
         let timeout = self.set.remote.fetch.timeout;
         match &self.step {
-            Step::Discover(endpoint) => endpoint.get(timeout, MAX_DOCUMENT_BYTES),
-            Step::Keys(endpoint, _) => endpoint.get(timeout, MAX_KEY_SET_BYTES),
+            FetchStep::Discover(endpoint) => endpoint.get(timeout, MAX_DOCUMENT_BYTES),
+            FetchStep::Keys(endpoint, _) => endpoint.get(timeout, MAX_KEY_SET_BYTES),
         }
     }
 
     /// Takes the answer, `None` where none came. What comes of it in the end is told to every worker of the node.
-    pub fn answered(self, store: &dyn SharedData, now: UnixMillis, reply: Option<&Reply>) -> Progress {
-        let Self { set, seat, lease, step } = self;
+    pub fn answered(self, store: &dyn SharedData, now: UnixMillis, reply: Option<&Reply>) -> FetchProgress {
+        let Self { set, permit, lease, step } = self;
         let body = reply.and_then(Reply::ok);
         let outcome = match step {
-            Step::Discover(_) => match place(&set, body) {
+            FetchStep::Discover(_) => match place(&set, body) {
                 Ok((endpoint, found)) => {
-                    return Progress::Next(Self { set, seat, lease, step: Step::Keys(endpoint, found) });
+                    return FetchProgress::Next(Self { set, permit, lease, step: FetchStep::Keys(endpoint, found) });
                 }
                 Err(fault) => Err(fault),
             },
-            Step::Keys(_, found) => {
+            FetchStep::Keys(_, found) => {
                 let cache_control = reply.and_then(|reply| reply.cache_control.as_deref());
                 body.ok_or(FetchResult::Failed).and_then(|body| News::read(&set.issuer, body, cache_control, found))
             }
         };
-        Progress::Done(set.settle(store, now, lease, outcome))
+        FetchProgress::Done(set.settle(store, now, lease, outcome))
     }
 
     /// Whoever needed it is gone: others may fetch at once.

@@ -10,19 +10,19 @@ mod result;
 mod schedule;
 mod shared;
 
-pub use fetch::{Fetch, Progress};
+pub use fetch::{Fetch, FetchProgress};
 pub use result::FetchResult;
 
-use crate::commons::Commons;
 use crate::config::{RemoteKeys, RemoteSource};
 use crate::digest::digest_of;
 use crate::host::{SharedData, UnixMillis};
 use crate::http::Endpoint;
 use crate::jose::KeySet;
-use crate::seats::Seats;
+use crate::semaphore::Semaphore;
+use crate::shared_pool::SharedPool;
 use crate::shared_record::{Lead, Lease, SharedRecord};
 use fetch::News;
-use shared::Record;
+use shared::KeySetRecord;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ const TICKS_GRACE: Duration = Duration::from_secs(30);
 /// The key sets that the routes of a worker know, each once, however many routes name it.
 #[derive(Default)]
 pub struct Keyring {
-    sets: Commons<(String, String, RemoteKeys), RemoteKeySet>,
+    sets: SharedPool<(String, String, RemoteKeys), RemoteKeySet>,
 }
 
 impl Keyring {
@@ -65,8 +65,8 @@ impl Keyring {
 pub struct RemoteKeySet {
     remote: RemoteKeys,
     issuer: String,
-    shared: SharedRecord<Record>,
-    in_flight: Rc<Seats>,
+    shared: SharedRecord<KeySetRecord>,
+    in_flight: Rc<Semaphore>,
     /// Whether a request that could not wait had an unknown key.
     is_wished: Cell<bool>,
 }

@@ -4,7 +4,7 @@ use super::FetchResult;
 use super::fetch::News;
 use crate::host::UnixMillis;
 use crate::jose::KeySet;
-use crate::shared_record::{self, Held};
+use crate::shared_record::{self, LeaseState};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The record in shared data. Times are milliseconds since the epoch, 0 for never.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Record {
+pub(super) struct KeySetRecord {
     /// When the set came.
     pub fetched: u64,
     /// When it is to be fetched anew.
@@ -40,16 +40,16 @@ pub(super) struct Record {
     pub discovered: u64,
 }
 
-impl shared_record::Record for Record {
+impl shared_record::Record for KeySetRecord {
     /// Format 1 had neither `fetch` nor `unanswered`.
     const FORMAT: u32 = 2;
 
-    fn held(&self) -> Held {
-        Held { until: self.leased_until, number: self.fetch }
+    fn lease_state(&self) -> LeaseState {
+        LeaseState { until: self.leased_until, number: self.fetch }
     }
 
-    fn set_held(&mut self, held: Held) {
-        (self.leased_until, self.fetch) = (held.until, held.number);
+    fn set_lease_state(&mut self, state: LeaseState) {
+        (self.leased_until, self.fetch) = (state.until, state.number);
     }
 
     /// What a request wanted that is gone, a tick fetches.
@@ -75,7 +75,7 @@ impl shared_record::Record for Record {
     }
 }
 
-impl Record {
+impl KeySetRecord {
     pub(super) fn age(&self, now: UnixMillis) -> Duration {
         now.since(UnixMillis(self.fetched))
     }

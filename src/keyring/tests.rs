@@ -38,8 +38,8 @@ fn keys() -> Option<&'static str> {
 fn finish(fetch: Fetch, store: &dyn SharedData, now: UnixMillis, body: Option<&str>) -> FetchResult {
     let reply = body.map(|body| Reply { status: 200, cache_control: None, body: body.as_bytes().to_vec() });
     match fetch.answered(store, now, reply.as_ref()) {
-        Progress::Done(result) => result,
-        Progress::Next(_) => panic!("asks for more"),
+        FetchProgress::Done(result) => result,
+        FetchProgress::Next(_) => panic!("asks for more"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a request is about: an entity, and who stands how to it.
 
-use crate::catalog::{Entry, Terms};
+use crate::catalog::{CatalogEntry, Terms};
 use crate::config::Config;
 use crate::entity::EntityRef;
 
@@ -18,28 +18,28 @@ pub struct Callee {
     /// On what terms the catalog lets it be called.
     pub terms: Terms,
     /// Who says so.
-    pub word: Word,
+    pub source: OwnershipSource,
 }
 
-/// On whose word owners and consumers are known.
+/// Where owners and consumers come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
+pub enum OwnershipSource {
     /// The route's configuration.
     Configuration,
     /// The catalog.
     Catalog,
-    /// The catalog's, which does not know the entity.
+    /// The catalog, which does not have the entity.
     NotInCatalog,
-    /// Nobody's: the catalog is too old.
+    /// Unknown: the catalog is too old.
     CatalogStale,
-    /// Nobody's: the catalog was never read.
+    /// Unknown: the catalog was never read.
     CatalogUnread,
-    /// Nobody's, and by the configuration every valid token stands for an owner then.
+    /// Unknown, and the configuration takes every valid token for an owner's then.
     Open,
 }
 
-impl Word {
-    /// The word for it in the audit trail.
+impl OwnershipSource {
+    /// Its name in the audit trail.
     pub fn name(self) -> &'static str {
         match self {
             Self::Configuration => "configuration",
@@ -56,20 +56,20 @@ impl Callee {
     /// The callee that a route's configuration names, if it does.
     pub fn configured(config: &Config) -> Option<Self> {
         let owners = config.owner.iter().cloned().collect();
-        let callee = Self::bare(config.entity.clone()?, Word::Configuration);
+        let callee = Self::bare(config.entity.clone()?, OwnershipSource::Configuration);
         Some(Self { owners, consumers: config.consumers.clone(), ..callee })
     }
 
     /// An entity as the catalog has it.
-    pub fn in_catalog(entity: EntityRef, entry: Entry) -> Self {
-        let Entry { owners, consumers, lifecycle, terms } = entry;
-        Self { entity, owners, consumers, lifecycle, terms, word: Word::Catalog }
+    pub fn in_catalog(entity: EntityRef, entry: CatalogEntry) -> Self {
+        let CatalogEntry { owners, consumers, lifecycle, terms } = entry;
+        Self { entity, owners, consumers, lifecycle, terms, source: OwnershipSource::Catalog }
     }
 
     /// An entity of which nobody says more.
-    pub fn bare(entity: EntityRef, word: Word) -> Self {
+    pub fn bare(entity: EntityRef, source: OwnershipSource) -> Self {
         let (owners, consumers, lifecycle, terms) = Default::default();
-        Self { entity, owners, consumers, lifecycle, terms, word }
+        Self { entity, owners, consumers, lifecycle, terms, source }
     }
 
     /// The owner that is told.

@@ -1,7 +1,7 @@
 //! One policy's record for the subject of a request, in shared data.
 
 use super::ledger::Ledger;
-use super::slots::{self, Place, ROUNDS};
+use super::slots::{self, ROUNDS, Slot};
 use super::{StoreFault, key};
 use crate::config::Window;
 use crate::host::{SharedData, UnixMillis, WriteError};
@@ -25,12 +25,12 @@ pub(super) struct Account<'a> {
 
 /// A record as it was read.
 pub(super) struct Read {
-    pub place: Place,
+    pub place: Slot,
     pub ledger: Ledger,
 }
 
 /// What charging one record came to.
-pub(super) enum Outcome {
+pub(super) enum ChargeOutcome {
     Charged(Ledger),
     Full(Ledger),
 }
@@ -50,7 +50,7 @@ impl Account<'_> {
     }
 
     /// Charges the record, which has room, deciding again whenever somebody else wrote first. What costs nothing is not written.
-    pub(super) fn charge(&self, read: Read) -> Result<Outcome, StoreFault> {
+    pub(super) fn charge(&self, read: Read) -> Result<ChargeOutcome, StoreFault> {
         self.commit(read, |ledger| self.fits(ledger), |ledger| ledger.charged(self.cost).owing(self.debt()))
     }
 
@@ -60,19 +60,19 @@ impl Account<'_> {
         mut read: Read,
         is_allowed: impl Fn(&Ledger) -> bool,
         change: impl Fn(Ledger) -> Ledger,
-    ) -> Result<Outcome, StoreFault> {
+    ) -> Result<ChargeOutcome, StoreFault> {
         if self.cost == 0 {
-            return Ok(Outcome::Charged(read.ledger));
+            return Ok(ChargeOutcome::Charged(read.ledger));
         }
         for _ in 0..ROUNDS {
             let changed = change(read.ledger);
             match self.write(&read.place, &changed) {
-                Ok(()) => return Ok(Outcome::Charged(changed)),
+                Ok(()) => return Ok(ChargeOutcome::Charged(changed)),
                 Err(WriteError::Changed) => read = self.read()?,
                 Err(WriteError::Failed) => return Err(StoreFault::Unavailable),
             }
             if !is_allowed(&read.ledger) {
-                return Ok(Outcome::Full(read.ledger));
+                return Ok(ChargeOutcome::Full(read.ledger));
             }
         }
         Err(StoreFault::Contended)
@@ -129,7 +129,7 @@ impl Account<'_> {
         if self.owes { self.cost } else { 0 }
     }
 
-    pub(super) fn write(&self, place: &Place, ledger: &Ledger) -> Result<(), WriteError> {
+    pub(super) fn write(&self, place: &Slot, ledger: &Ledger) -> Result<(), WriteError> {
         let at = place.at(&self.key);
         let record = seal_with(&at, ledger.size(), |record| ledger.write(record));
         self.store.set(&at, &record, place.expect)

@@ -54,12 +54,12 @@ impl Ledger {
     pub(super) fn begin(windows: &[Window], now: UnixMillis) -> Self {
         let fresh = |window: &Window| (*window, Counts::default().at(*window, now));
         let windows = windows.iter().map(fresh).collect();
-        let header = Header { generation: generation(), ..Header::default() };
+        let header = LedgerHeader { generation: generation(), ..LedgerHeader::default() };
         Self::of(header, windows, Vec::new(), false)
     }
 
-    fn of(header: Header, windows: Vec<(Window, Counts)>, others: Vec<(Window, Counts)>, is_moved: bool) -> Self {
-        let Header { generation, owed, synced, asked, in_flight } = header;
+    fn of(header: LedgerHeader, windows: Vec<(Window, Counts)>, others: Vec<(Window, Counts)>, is_moved: bool) -> Self {
+        let LedgerHeader { generation, owed, synced, asked, in_flight } = header;
         Self { generation, owed, in_flight, synced, asked, windows, others, is_moved }
     }
 
@@ -82,7 +82,7 @@ impl Ledger {
         let is_whole = others.len() <= MAX_OTHERS;
         others.truncate(MAX_OTHERS);
         let generation = if is_whole { header.generation } else { generation() };
-        Some(Self::of(Header { generation, ..header }, windows_in_force, others, is_moved))
+        Some(Self::of(LedgerHeader { generation, ..header }, windows_in_force, others, is_moved))
     }
 
     /// Whether nothing in a record counts any more at `now`.
@@ -158,7 +158,7 @@ fn generation() -> u64 {
 }
 
 #[derive(Default)]
-struct Header {
+struct LedgerHeader {
     generation: u64,
     owed: u32,
     synced: UnixMillis,
@@ -167,7 +167,7 @@ struct Header {
 }
 
 /// The head and the counts of a record.
-fn entries(record: &[u8]) -> Option<(Header, Vec<(Window, Counts)>)> {
+fn entries(record: &[u8]) -> Option<(LedgerHeader, Vec<(Window, Counts)>)> {
     let (version, rest) = record.split_first()?;
     let (generation, rest) = rest.split_first_chunk()?;
     let (owed, rest) = rest.split_first_chunk()?;
@@ -178,7 +178,7 @@ fn entries(record: &[u8]) -> Option<(Header, Vec<(Window, Counts)>)> {
         WITHOUT_FLIGHT => (InFlight::default(), rest),
         _ => return None,
     };
-    let header = Header {
+    let header = LedgerHeader {
         generation: u64::from_be_bytes(*generation),
         owed: u32::from_be_bytes(*owed),
         synced: UnixMillis(u64::from_be_bytes(*synced)),

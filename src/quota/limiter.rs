@@ -11,7 +11,7 @@
 //! that had room; if a refund cannot be written it stays so until the window moves on. What a host drops from a full zone is
 //! forgotten, and counts from zero.
 
-use super::account::{Account, Outcome, Read};
+use super::account::{Account, ChargeOutcome, Read};
 use super::key::{KeySecret, Subjects, key};
 use super::ledger::Ledger;
 use super::window::{self, Counts};
@@ -83,11 +83,11 @@ pub(super) fn charge_read(accounts: &[Account<'_>], reads: Vec<Read>) -> Charge 
     let mut pairs = accounts.iter().zip(reads);
     while let Some((account, read)) = pairs.next() {
         let full = match account.charge(read) {
-            Ok(Outcome::Charged(ledger)) => {
+            Ok(ChargeOutcome::Charged(ledger)) => {
                 ledgers.push(ledger);
                 continue;
             }
-            Ok(Outcome::Full(ledger)) => Ok(ledger),
+            Ok(ChargeOutcome::Full(ledger)) => Ok(ledger),
             Err(fault) => Err(fault),
         };
         for (account, ledger) in accounts.iter().zip(&mut ledgers) {

@@ -16,7 +16,7 @@ const SLOTS: usize = 4;
 
 /// Where a key's value is, or where to put it.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Slot {
     slot: usize,
     /// What must still hold when it is written.
     pub expect: Expect,
@@ -25,7 +25,7 @@ pub(super) struct Place {
     pub is_torn: bool,
 }
 
-impl Place {
+impl Slot {
     /// The key to write under, for the `key` that was looked for.
     pub(super) fn at<'k>(&self, key: &'k str) -> Cow<'k, str> {
         at(key, self.slot)
@@ -46,7 +46,7 @@ pub(super) fn find<T>(
     key: &str,
     read: impl Fn(&[u8]) -> Option<T>,
     is_free: impl Fn(&str, &[u8]) -> bool,
-) -> Result<(Place, Option<T>), StoreFault> {
+) -> Result<(Slot, Option<T>), StoreFault> {
     let mut found = look(store, key, &read, &is_free)?;
     for _ in 1..READS {
         if found.0.is_torn {
@@ -61,11 +61,11 @@ fn look<T>(
     key: &str,
     read: &impl Fn(&[u8]) -> Option<T>,
     is_free: &impl Fn(&str, &[u8]) -> bool,
-) -> Result<(Place, Option<T>), StoreFault> {
+) -> Result<(Slot, Option<T>), StoreFault> {
     let (mut torn, mut free) = (None, None);
     for slot in 0..SLOTS {
         let at = at(key, slot);
-        let place = |expect| Place { slot, expect, is_torn: false };
+        let place = |expect| Slot { slot, expect, is_torn: false };
         let Some(stored) = store.get(&at).map_err(|_| StoreFault::Unavailable)? else {
             free.get_or_insert(place(Expect::Absent));
             continue;
@@ -81,7 +81,7 @@ fn look<T>(
                 free.get_or_insert(place(expect));
             }
             Opened::Torn => {
-                torn.get_or_insert(Place { is_torn: true, ..place(expect) });
+                torn.get_or_insert(Slot { is_torn: true, ..place(expect) });
             }
             Opened::OtherKey { .. } | Opened::Foreign => {}
         }

@@ -3,7 +3,7 @@
 mod faults;
 
 use super::*;
-use crate::config::{Mode, Per, QuotaPolicy, Quotas, StoreFault as OnStoreError};
+use crate::config::{Mode, OnStoreError, Per, QuotaPolicy, Quotas};
 use crate::entity::EntityRef;
 use crate::host::{Expect, MemoryStore, SharedData, StoreFailed, Stored, UnixMillis, WriteError};
 use std::cell::{Cell, RefCell};

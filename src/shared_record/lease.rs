@@ -1,14 +1,14 @@
-//! Who fetches for the node.
+//! Which worker fetches for the node.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 /// A lease as it stands in a record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Held {
-    /// Until when, in milliseconds since the epoch.
+pub(crate) struct LeaseState {
+    /// When it ends, in milliseconds since the epoch.
     pub until: u64,
-    /// Tells it from those before it.
+    /// Its number, which no earlier lease of the record had.
     pub number: u64,
 }
 

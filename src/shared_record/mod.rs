@@ -16,7 +16,7 @@ mod format;
 mod lease;
 pub(crate) mod place;
 
-pub(crate) use lease::{Held, Lease};
+pub(crate) use lease::{Lease, LeaseState};
 
 use crate::host::{SharedData, StoreFailed, UnixMillis, WriteError};
 use crate::record::Checksum;
@@ -38,10 +38,10 @@ pub(crate) trait Record: Clone + Default + Serialize + DeserializeOwned {
     const FORMAT: u32;
 
     /// The lease on it.
-    fn held(&self) -> Held;
+    fn lease_state(&self) -> LeaseState;
 
     /// Changes the lease on it.
-    fn set_held(&mut self, held: Held);
+    fn set_lease_state(&mut self, state: LeaseState);
 
     /// Notes that whoever had the lease is gone and leaves the work to others.
     fn note_left(&mut self, now: UnixMillis);
@@ -90,7 +90,7 @@ enum Change {
 /// A record, and this worker's copy of it.
 pub(crate) struct SharedRecord<T> {
     key: String,
-    state: RefCell<State<T>>,
+    state: RefCell<RecordState<T>>,
     dropped: Dropped,
     /// Whether a lease of this worker's was given back before anything was settled, and not taken up since.
     is_left: Cell<bool>,
@@ -98,7 +98,7 @@ pub(crate) struct SharedRecord<T> {
 }
 
 #[derive(Default)]
-struct State<T> {
+struct RecordState<T> {
     copy: T,
     /// What the copy was read from or written as.
     seen: Option<Checksum>,
@@ -146,12 +146,12 @@ impl<T: Record> SharedRecord<T> {
         self.give_back_dropped(store, now);
         let mut number = 0;
         let change = self.change(store, now, &mut |record| {
-            let held = record.held();
+            let held = record.lease_state();
             if held.until > now.0 {
                 return false;
             }
             number = held.number.wrapping_add(1);
-            record.set_held(Held { until: now.after(span).0, number });
+            record.set_lease_state(LeaseState { until: now.after(span).0, number });
             prepare(record);
             true
         });
@@ -169,9 +169,9 @@ impl<T: Record> SharedRecord<T> {
         let number = lease.number();
         let until = now.after(span).0;
         let change = self.change(store, now, &mut |record| {
-            let is_ours = record.held().number == number;
+            let is_ours = record.lease_state().number == number;
             if is_ours {
-                record.set_held(Held { until, number });
+                record.set_lease_state(LeaseState { until, number });
             }
             is_ours
         });
@@ -203,7 +203,7 @@ impl<T: Record> SharedRecord<T> {
     ) {
         lease.map(Lease::end);
         let mut settle = |record: &mut T| {
-            record.set_held(Held { until: 0, ..record.held() });
+            record.set_lease_state(LeaseState { until: 0, ..record.lease_state() });
             note(record);
             true
         };
@@ -230,9 +230,9 @@ impl<T: Record> SharedRecord<T> {
 
     fn give_back(&self, store: &dyn SharedData, now: UnixMillis, number: u64, note: &mut dyn FnMut(&mut T)) {
         let change = self.change(store, now, &mut |record| {
-            let is_ours = record.held().number == number && record.held().until > 0;
+            let is_ours = record.lease_state().number == number && record.lease_state().until > 0;
             if is_ours {
-                record.set_held(Held { until: 0, number });
+                record.set_lease_state(LeaseState { until: 0, number });
                 note(record);
             }
             is_ours

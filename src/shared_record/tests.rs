@@ -22,12 +22,12 @@ struct Counter {
 impl Record for Counter {
     const FORMAT: u32 = 5;
 
-    fn held(&self) -> Held {
-        Held { until: self.until, number: self.number }
+    fn lease_state(&self) -> LeaseState {
+        LeaseState { until: self.until, number: self.number }
     }
 
-    fn set_held(&mut self, held: Held) {
-        (self.until, self.number) = (held.until, held.number);
+    fn set_lease_state(&mut self, state: LeaseState) {
+        (self.until, self.number) = (state.until, state.number);
     }
 
     fn note_left(&mut self, _: UnixMillis) {

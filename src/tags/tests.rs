@@ -3,7 +3,7 @@ use super::*;
 use crate::config::{Credentials, PrincipalKind};
 use crate::host::{Editing, Lines, RequestHeaders, UnixMillis, joined};
 use crate::identity::{Groups, claims::Claims};
-use crate::ownership::Word;
+use crate::ownership::OwnershipSource;
 use std::borrow::Cow;
 
 pub(super) fn tags(consumer_headers: ConsumerHeaders, baggage: bool) -> Tags {
@@ -12,7 +12,7 @@ pub(super) fn tags(consumer_headers: ConsumerHeaders, baggage: bool) -> Tags {
 
 fn callee() -> Callee {
     let entity = |text| EntityRef::parse_full(text).unwrap();
-    let bare = Callee::bare(entity("api:default/payments"), Word::Configuration);
+    let bare = Callee::bare(entity("api:default/payments"), OwnershipSource::Configuration);
     Callee { owners: vec![entity("group:default/payments")], ..bare }
 }
 

@@ -116,7 +116,7 @@ impl AuditRecord<'_> {
         fitting.unwrap_or_default()
     }
 
-    fn capped(&self, cap: usize) -> Line<'_> {
+    fn capped(&self, cap: usize) -> DecisionLine<'_> {
         let text = |text| Cut { text, cap };
         let maybe = |text| cut(text, cap);
         let who = self.who.as_ref().map(|who| LineWho {
@@ -131,7 +131,7 @@ impl AuditRecord<'_> {
             more_groups: who.groups.len().saturating_sub(cap / 8),
             groups_unknown: who.groups_unknown,
         });
-        Line {
+        DecisionLine {
             audit: "backstage-kong",
             time: rfc3339(self.time),
             request_id: maybe(self.request_id),
@@ -189,7 +189,7 @@ impl AnswerRecord<'_> {
             audit: "backstage-kong",
             time: rfc3339(self.time),
             request_id: cut(self.request_id, 128),
-            answer: Answer { status: self.status, duration_ms: millis(self.took) },
+            answer: AnswerLine { status: self.status, duration_ms: millis(self.took) },
         };
         serde_json::to_string(&line).unwrap_or_default()
     }
@@ -236,7 +236,7 @@ fn acts_on_readers(c: char) -> bool {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct DecisionLine<'a> {
     audit: &'a str,
     time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -272,11 +272,11 @@ struct LineAnswer<'a> {
     time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<Cut<'a>>,
-    answer: Answer,
+    answer: AnswerLine,
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct AnswerLine {
     /// `null` where the client left first.
     status: Option<u16>,
     duration_ms: u64,

@@ -2,7 +2,7 @@
 
 use super::name::Label;
 use super::series::Registry;
-use crate::catalog::live::{PassResult, Summary};
+use crate::catalog::live::{ReadResult, Summary};
 use crate::entity::EntityRef;
 use crate::host::{MetricKind, Metrics, millis};
 use crate::keyring::FetchResult;
@@ -116,7 +116,7 @@ impl Telemetry {
 
     /// `catalog_passes`: readings of a catalog, by Backstage and result. After a good one `catalog_entities`,
     /// `catalog_groups` and `catalog_faults` say what was found, and `catalog_pass_ms` how long it took.
-    pub fn catalog_pass(&self, host: &dyn Metrics, backstage: &str, result: PassResult, summary: Option<&Summary>) {
+    pub fn catalog_pass(&self, host: &dyn Metrics, backstage: &str, result: ReadResult, summary: Option<&Summary>) {
         self.add(host, "catalog_passes", &[("result", result.name()), ("backstage", backstage)], 1);
         let Some(Summary { entities, groups, millis, faults, .. }) = summary else { return };
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);

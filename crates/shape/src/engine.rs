@@ -17,7 +17,7 @@ pub struct Engine {
     #[serde(default = "two_hundred")]
     pub timeout_ms: u64,
     #[serde(default)]
-    pub on_engine_error: EngineFault,
+    pub on_engine_error: OnEngineError,
     #[serde(default)]
     pub breaker: Breaker,
 }
@@ -32,7 +32,7 @@ pub enum Synchronise {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
-pub enum EngineFault {
+pub enum OnEngineError {
     #[default]
     Local,
     Deny,

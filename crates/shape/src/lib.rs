@@ -14,7 +14,7 @@ mod values;
 mod verification;
 
 pub use catalog::{Catalog, Consumers, OnStale};
-pub use engine::{Engine, EngineFault, Synchronise};
+pub use engine::{Engine, OnEngineError, Synchronise};
 pub use error::ShapeError;
 pub use issuer::{AgedSecret, AudienceMatch, Claims, Fetch, Groups, Issuer, Split, SubjectKind, Transform};
 pub use values::{List, Secret};

@@ -1,7 +1,7 @@
 //! What a node's workers know together of one catalog.
 
 use crate::host::UnixMillis;
-use crate::shared_record::{Held, Record};
+use crate::shared_record::{LeaseState, Record};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -53,12 +53,12 @@ impl Record for Head {
     /// Format 1 had no `requests_after`.
     const FORMAT: u32 = 2;
 
-    fn held(&self) -> Held {
-        Held { until: self.leased_until, number: self.reading }
+    fn lease_state(&self) -> LeaseState {
+        LeaseState { until: self.leased_until, number: self.reading }
     }
 
-    fn set_held(&mut self, held: Held) {
-        (self.leased_until, self.reading) = (held.until, held.number);
+    fn set_lease_state(&mut self, state: LeaseState) {
+        (self.leased_until, self.reading) = (state.until, state.number);
     }
 
     /// Clients that come and go must not keep ticks from it.

@@ -6,17 +6,17 @@
 
 mod head;
 mod page;
-mod pass;
+mod read;
 mod sections;
 
-pub use pass::{Pass, PassResult, Progress, Summary};
+pub use read::{CatalogRead, ReadProgress, ReadResult, Summary};
 
 use super::Index;
-use crate::commons::Commons;
 use crate::config::CatalogSource;
 use crate::digest::digest_of;
 use crate::host::{SharedData, UnixMillis};
 use crate::pacing::{doubled, spread};
+use crate::shared_pool::SharedPool;
 use crate::shared_record::{Lead, Lease, Look, SharedRecord};
 use head::Head;
 use std::cell::RefCell;
@@ -35,7 +35,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The catalogs that the routes of a worker know, each once, however many routes name it.
 #[derive(Default)]
-pub struct Catalogs(Commons<(String, CatalogSource), LiveCatalog>);
+pub struct Catalogs(SharedPool<(String, CatalogSource), LiveCatalog>);
 
 impl Catalogs {
     /// The catalog of `source`, kept under `zone`.
@@ -115,7 +115,12 @@ impl LiveCatalog {
     }
 
     /// Asks for leave to read it, from a tick; the next one comes after `period`. At most one worker of the node is told yes.
-    pub fn refresh(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis, period: Duration) -> Option<Box<Pass>> {
+    pub fn refresh(
+        self: &Rc<Self>,
+        store: &dyn SharedData,
+        now: UnixMillis,
+        period: Duration,
+    ) -> Option<Box<CatalogRead>> {
         self.is_refresh_due(store, now, period).then(|| self.lead(store, now, None)).flatten()
     }
 
@@ -137,7 +142,7 @@ impl LiveCatalog {
 
     /// Asks for leave to read it on behalf of a request, where nothing was ever read, or where it has been due for long and no tick
     /// came. The request then waits, for [`PATIENCE`] and not longer.
-    pub fn request(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis) -> Option<Box<Pass>> {
+    pub fn request(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis) -> Option<Box<CatalogRead>> {
         self.look(store, now);
         let is_needed = {
             let (own, head) = (self.own.borrow(), self.shared.copy());
@@ -149,9 +154,14 @@ impl LiveCatalog {
         is_needed.then(|| self.lead(store, now, Some(PATIENCE))).flatten()
     }
 
-    fn lead(self: &Rc<Self>, store: &dyn SharedData, now: UnixMillis, patience: Option<Duration>) -> Option<Box<Pass>> {
+    fn lead(
+        self: &Rc<Self>,
+        store: &dyn SharedData,
+        now: UnixMillis,
+        patience: Option<Duration>,
+    ) -> Option<Box<CatalogRead>> {
         match self.shared.lead(store, now, self.lease_span(), &mut |_| {}) {
-            Lead::Won(lease) | Lead::Alone(lease) => Some(Pass::new(self.clone(), lease, now, patience)),
+            Lead::Won(lease) | Lead::Alone(lease) => Some(CatalogRead::new(self.clone(), lease, now, patience)),
             Lead::Taken => None,
         }
     }
@@ -172,14 +182,14 @@ impl LiveCatalog {
 
     /// Why a catalog that was read is not believed, if so, and the version that is to say so again. Backstage answers a token that
     /// lacks the permission to read the catalog with an empty one, and one that has just started is still filling its own.
-    fn doubt(&self, index: &Index, entities: usize) -> Option<(PassResult, Option<String>)> {
+    fn doubt(&self, index: &Index, entities: usize) -> Option<(ReadResult, Option<String>)> {
         if entities == 0 {
-            return Some((PassResult::Empty, None));
+            return Some((ReadResult::Empty, None));
         }
         let head = self.shared.copy();
         let version = sections::version(&index.entities);
         let is_doubtful = entities < head.entities / 2 && head.doubted.as_ref() != Some(&version);
-        is_doubtful.then_some((PassResult::Doubtful, Some(version)))
+        is_doubtful.then_some((ReadResult::Doubtful, Some(version)))
     }
 
     /// The index that a new one takes the place of, as the node has it now.

@@ -50,12 +50,17 @@ impl Backstage {
     }
 
     /// Reads all of it.
-    fn read(&self, mut pass: Box<Pass>, store: &dyn SharedData, now: UnixMillis) -> (PassResult, Option<Summary>) {
+    fn read(
+        &self,
+        mut pass: Box<CatalogRead>,
+        store: &dyn SharedData,
+        now: UnixMillis,
+    ) -> (ReadResult, Option<Summary>) {
         loop {
             let reply = self.answer(&pass.call());
             match pass.answered(store, now, Some(&reply)) {
-                Progress::Next(next) => pass = next,
-                Progress::Done(result, summary) => return (result, summary),
+                ReadProgress::Next(next) => pass = next,
+                ReadProgress::Done(result, summary) => return (result, summary),
             }
         }
     }
@@ -84,7 +89,7 @@ fn at(seconds: u64) -> UnixMillis {
     NOW.after(Duration::from_secs(seconds))
 }
 
-fn tick(catalog: &Rc<LiveCatalog>, store: &dyn SharedData, now: UnixMillis) -> Option<Box<Pass>> {
+fn tick(catalog: &Rc<LiveCatalog>, store: &dyn SharedData, now: UnixMillis) -> Option<Box<CatalogRead>> {
     catalog.refresh(store, now, Duration::from_secs(5))
 }
 
@@ -113,7 +118,7 @@ fn a_catalog_is_read_page_by_page_with_only_what_is_needed() {
     let (result, summary) =
         Backstage { apis: 25, owner: "a" }.read(tick(&catalog, &store, at(60)).unwrap(), &store, at(62));
     let summary = summary.unwrap();
-    assert_eq!((result, summary.entities, summary.groups, summary.pages), (PassResult::Fetched, 25, 1, 4));
+    assert_eq!((result, summary.entities, summary.groups, summary.pages), (ReadResult::Fetched, 25, 1, 4));
     assert_eq!((summary.millis, summary.changed), (2000, true));
     for api in ["a0", "a9", "a10", "a24"] {
         assert_eq!(owner(&catalog, &store, at(62), api), "a", "{api}");
@@ -173,11 +178,11 @@ fn a_reading_takes_effect_as_a_whole_or_not_at_all() {
         // Two good pages, then the fault.
         for _ in 0..2 {
             let reply = newer.answer(&pass.call());
-            let Progress::Next(next) = pass.answered(&store, now, Some(&reply)) else { panic!("over") };
+            let ReadProgress::Next(next) = pass.answered(&store, now, Some(&reply)) else { panic!("over") };
             pass = next;
         }
-        let Progress::Done(result, None) = pass.answered(&store, now, fault.as_ref()) else { panic!("goes on") };
-        assert_ne!(result, PassResult::Fetched, "{index}");
+        let ReadProgress::Done(result, None) = pass.answered(&store, now, fault.as_ref()) else { panic!("goes on") };
+        assert_ne!(result, ReadResult::Fetched, "{index}");
         for worker in [&one, &other] {
             assert_eq!(owner(worker, &store, now.after(Duration::from_secs(1)), "a1"), "a", "{result}");
         }
@@ -193,7 +198,7 @@ fn while_backstage_fails_it_is_asked_ever_more_rarely() {
     let mut tried = Vec::new();
     for second in 0..300 {
         if let Some(pass) = tick(&catalog, &store, at(second)) {
-            assert!(matches!(pass.answered(&store, at(second), None), Progress::Done(PassResult::NoAnswer, None)));
+            assert!(matches!(pass.answered(&store, at(second), None), ReadProgress::Done(ReadResult::NoAnswer, None)));
             tried.push(second);
         }
     }
@@ -216,17 +221,17 @@ fn an_empty_catalog_never_counts_and_one_that_shrank_counts_when_it_says_so_twic
     let read = |apis, second| {
         Backstage { apis, owner: "a" }.read(tick(&catalog, &store, at(second)).unwrap(), &store, at(second)).0
     };
-    assert_eq!(read(0, 0), PassResult::Empty);
+    assert_eq!(read(0, 0), ReadResult::Empty);
     assert_eq!(owner(&catalog, &store, at(1), "a1"), "unread");
-    assert_eq!(read(25, 10), PassResult::Fetched);
-    assert_eq!(read(0, 80), PassResult::Empty);
-    assert_eq!(read(5, 100), PassResult::Doubtful);
+    assert_eq!(read(25, 10), ReadResult::Fetched);
+    assert_eq!(read(0, 80), ReadResult::Empty);
+    assert_eq!(read(5, 100), ReadResult::Doubtful);
     assert_eq!(owner(&catalog, &store, at(101), "a20"), "a");
-    assert_eq!(read(8, 200), PassResult::Doubtful, "it says something else");
-    assert_eq!(read(8, 300), PassResult::Fetched);
+    assert_eq!(read(8, 200), ReadResult::Doubtful, "it says something else");
+    assert_eq!(read(8, 300), ReadResult::Fetched);
     assert_eq!(owner(&catalog, &store, at(301), "a20"), "nobody");
-    assert_eq!(read(13, 400), PassResult::Fetched);
-    assert_eq!(read(7, 500), PassResult::Fetched, "half is no doubt");
+    assert_eq!(read(13, 400), ReadResult::Fetched);
+    assert_eq!(read(7, 500), ReadResult::Fetched, "half is no doubt");
 }
 
 #[test]
@@ -235,7 +240,7 @@ fn a_slow_reading_that_another_worker_overtook_changes_nothing() {
     let slow = tick(&one, &store, NOW).unwrap();
     let reply = Backstage { apis: 25, owner: "old" }.answer(&slow.call());
     Backstage { apis: 25, owner: "new" }.read(tick(&other, &store, at(10)).unwrap(), &store, at(10));
-    assert!(matches!(slow.answered(&store, at(11), Some(&reply)), Progress::Done(PassResult::Overtaken, None)));
+    assert!(matches!(slow.answered(&store, at(11), Some(&reply)), ReadProgress::Done(ReadResult::Overtaken, None)));
     assert_eq!(owner(&one, &store, at(12), "a1"), "new");
 }
 
@@ -258,11 +263,11 @@ fn a_request_does_not_read_for_longer_than_it_can_wait() {
         now = now.after(Duration::from_secs(1));
         let reply = large.answer(&pass.call());
         match pass.answered(&store, now, Some(&reply)) {
-            Progress::Next(next) => pass = next,
-            Progress::Done(result, _) => break result,
+            ReadProgress::Next(next) => pass = next,
+            ReadProgress::Done(result, _) => break result,
         }
     };
-    assert_eq!((result, now), (PassResult::LeftToTicks, at(6)));
+    assert_eq!((result, now), (ReadResult::LeftToTicks, at(6)));
     for worker in [&catalog, &live()] {
         assert_eq!(owner(worker, &store, at(7), "a1"), "unread");
         assert!(worker.request(&store, at(7)).is_none());
@@ -293,7 +298,7 @@ fn without_shared_data_each_worker_reads_for_itself() {
     for worker in [live(), live()] {
         let (result, _) =
             Backstage { apis: 25, owner: "a" }.read(tick(&worker, &BrokenStore, NOW).unwrap(), &BrokenStore, NOW);
-        assert_eq!(result, PassResult::Fetched);
+        assert_eq!(result, ReadResult::Fetched);
         assert_eq!(owner(&worker, &BrokenStore, at(50), "a1"), "a");
         assert!(tick(&worker, &BrokenStore, at(20)).is_none() && tick(&worker, &BrokenStore, at(60)).is_some());
         assert!(worker.take_store_faults() > 0);
@@ -380,7 +385,7 @@ fn approvals_are_asked_for_where_they_count() {
         let (store, source) = (MemoryStore::default(), settings(&json!({"consumers": consumers})).source);
         let pass = Catalogs::default().get("zone", &source).request(&store, NOW).unwrap();
         let groups = ok(&json!({"items": [], "pageInfo": {}}));
-        let Progress::Next(pass) = pass.answered(&store, NOW, Some(&groups)) else { panic!("over") };
+        let ReadProgress::Next(pass) = pass.answered(&store, NOW, Some(&groups)) else { panic!("over") };
         let path = percent_decode_str(&pass.call().to.path).decode_utf8().unwrap().into_owned();
         assert_eq!(path.contains(",metadata.annotations.backstage-kong/approved-consumers"), asked, "{path}");
     }

@@ -3,7 +3,7 @@
 use super::keys::endpoint;
 use super::{Parsed, in_range, not_allowed, without_user};
 use crate::config::error::{ConfigError, Problem};
-use crate::config::{Breaker, Engine, EngineFault, Synchronise, raw};
+use crate::config::{Breaker, Engine, OnEngineError, Synchronise, raw};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::time::Duration;
@@ -38,9 +38,9 @@ pub(super) fn engine(raw: raw::Engine) -> Parsed<Engine> {
         interval: millis(raw.sync_interval_ms, 100, 60_000, "sync_interval_ms")?,
         timeout: millis(raw.timeout_ms, 10, 10_000, "timeout_ms")?,
         on_error: match raw.on_engine_error {
-            raw::EngineFault::Local => EngineFault::Local,
-            raw::EngineFault::Deny => EngineFault::Deny,
-            raw::EngineFault::Allow => EngineFault::Allow,
+            raw::OnEngineError::Local => OnEngineError::Local,
+            raw::OnEngineError::Deny => OnEngineError::Deny,
+            raw::OnEngineError::Allow => OnEngineError::Allow,
         },
         breaker: Breaker {
             failures: u32::try_from(in_range(raw.breaker.failures, 1, 1000, at("breaker.failures"))?).unwrap_or(1),

@@ -1,7 +1,7 @@
 //! Issuers.
 
 use super::keys::{endpoint, keys};
-use super::{Known, Parsed, each, in_range, not_allowed};
+use super::{Declared, Parsed, each, in_range, not_allowed};
 use crate::config::GROUP_IDS;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::{
@@ -20,7 +20,7 @@ use std::time::Duration;
 pub(super) fn issuers(
     raw: Vec<raw::Issuer>,
     texts: &[String],
-    known: Known<'_>,
+    declared: Declared<'_>,
     catalog_text: &str,
 ) -> Parsed<Vec<Rc<Issuer>>> {
     let mut names = BTreeSet::new();
@@ -32,7 +32,7 @@ pub(super) fn issuers(
             return Err(ConfigError::new(format!("{path}.issuer"), twice));
         }
         let text = texts.get(index).map(String::as_str).unwrap_or_default();
-        let groups = groups(std::mem::take(&mut issuer.groups), known, &format!("{path}.groups"))?;
+        let groups = groups(std::mem::take(&mut issuer.groups), declared, &format!("{path}.groups"))?;
         let catalog = if groups.needs_catalog() { catalog_text } else { "" };
         let id = IssuerId(digest(&[text.as_bytes(), catalog.as_bytes()]));
         issuers.push(Rc::new(self::issuer(issuer, id, groups, &path)?));
@@ -183,8 +183,8 @@ fn userinfo(raw: &raw::Issuer, path: &str) -> Parsed<Option<Userinfo>> {
     }))
 }
 
-fn groups(raw: raw::Groups, known: Known<'_>, path: &str) -> Parsed<GroupMapping> {
-    let source = known.catalog.map(|catalog| &catalog.source);
+fn groups(raw: raw::Groups, declared: Declared<'_>, path: &str) -> Parsed<GroupMapping> {
+    let source = declared.catalog.map(|catalog| &catalog.source);
     let mut table = BTreeMap::new();
     for (claim, reference) in raw.table {
         let entity = EntityRef::parse(&reference, Some("group"), DEFAULT_NAMESPACE)

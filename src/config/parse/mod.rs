@@ -35,10 +35,10 @@ impl Config {
         let catalog = raw.catalog.map(catalog::catalog).transpose()?;
         let owner = raw.owner.as_deref().map(|text| self::owner(text, "owner")).transpose()?;
         let consumers = each(&raw.consumers.0, "consumers", |text, path| self::owner(text, path))?;
-        let known = Known { owner: owner.is_some(), catalog: catalog.as_ref() };
-        known.check_entity(entity.is_some(), owner.is_some() || !consumers.is_empty())?;
-        let policy = policy::policy(raw.policy, known)?;
-        let quotas = raw.quotas.map(|quotas| quota::quotas(quotas, known.catalog.is_some())).transpose()?;
+        let declared = Declared { owner: owner.is_some(), catalog: catalog.as_ref() };
+        declared.check_entity(entity.is_some(), owner.is_some() || !consumers.is_empty())?;
+        let policy = policy::policy(raw.policy, declared)?;
+        let quotas = raw.quotas.map(|quotas| quota::quotas(quotas, declared.catalog.is_some())).transpose()?;
         let has_cost = |quotas: &Quotas| quotas.policies.iter().any(|policy| !policy.cost.is_empty());
         let depends_on_method =
             catalog.is_some() || policy.depends_on_method() || quotas.as_ref().is_some_and(has_cost);
@@ -47,7 +47,7 @@ impl Config {
             quotas,
             credentials: credentials(raw.credentials, policy.mode)?,
             policy,
-            issuers: issuer::issuers(raw.issuers.0, &issuer_texts, known, &catalog_text)?,
+            issuers: issuer::issuers(raw.issuers.0, &issuer_texts, declared, &catalog_text)?,
             entity,
             catalog,
             owner,
@@ -65,14 +65,14 @@ impl Config {
 
 /// What the parts of a configuration can count on.
 #[derive(Clone, Copy)]
-struct Known<'a> {
+struct Declared<'a> {
     /// That it names the owner.
     owner: bool,
     /// The catalog.
     catalog: Option<&'a Catalog>,
 }
 
-impl Known<'_> {
+impl Declared<'_> {
     fn check_entity(self, has_entity: bool, has_own: bool) -> Parsed<()> {
         match self.catalog {
             None if !has_entity => {

@@ -1,6 +1,6 @@
 //! Rules.
 
-use super::{Known, Parsed, each, is_token, not_allowed, once};
+use super::{Declared, Parsed, each, is_token, not_allowed, once};
 use crate::config::error::{ConfigError, Problem};
 use crate::config::{AgentAccess, Allow, ClaimName, Mode, Policy, PrincipalKind, Rule, Traversal, raw};
 use crate::path::PathPattern;
@@ -12,12 +12,12 @@ const ALLOW_WORDS: &str = "anyone, authenticated, owner, consumer, catalog, a gr
 /// The name of the rule that a route has where it names none: what the catalog says.
 const CATALOG_RULE: &str = "catalog";
 
-pub(super) fn policy(raw: Option<raw::Policy>, known: Known<'_>) -> Parsed<Policy> {
+pub(super) fn policy(raw: Option<raw::Policy>, declared: Declared<'_>) -> Parsed<Policy> {
     let missing = |path| {
         let problem = "is missing; only with a `catalog`, whose annotations then say who may call, may it be left out";
         ConfigError::new(path, Problem::Missing(problem))
     };
-    if raw.is_none() && known.catalog.is_none() {
+    if raw.is_none() && declared.catalog.is_none() {
         return Err(missing("policy"));
     }
     let raw = raw.unwrap_or_default();
@@ -32,7 +32,7 @@ pub(super) fn policy(raw: Option<raw::Policy>, known: Known<'_>) -> Parsed<Polic
     };
     let (mode, case_sensitive) = (mode(&raw.mode), raw.case_sensitive);
     let Some(raw_rules) = raw.rules else {
-        known.catalog.ok_or_else(|| missing("policy.rules"))?;
+        declared.catalog.ok_or_else(|| missing("policy.rules"))?;
         let (methods, paths, principals) = Default::default();
         let rule = Rule { name: CATALOG_RULE.into(), methods, paths, principals, allow: vec![Allow::Catalog] };
         return Ok(Policy { mode, agents, case_sensitive, traversal, rules: vec![rule] });
@@ -41,7 +41,7 @@ pub(super) fn policy(raw: Option<raw::Policy>, known: Known<'_>) -> Parsed<Polic
     let mut rules = Vec::with_capacity(raw_rules.0.len());
     for (index, rule) in raw_rules.0.into_iter().enumerate() {
         let path = format!("policy.rules[{index}]");
-        let rule = self::rule(rule, index, &path, known)?;
+        let rule = self::rule(rule, index, &path, declared)?;
         once(&mut names, &rule.name, format!("{path}.name"))?;
         rules.push(rule);
     }
@@ -55,7 +55,7 @@ pub(super) fn mode(raw: &raw::Mode) -> Mode {
     }
 }
 
-fn rule(raw: raw::Rule, index: usize, path: &str, known: Known<'_>) -> Parsed<Rule> {
+fn rule(raw: raw::Rule, index: usize, path: &str, declared: Declared<'_>) -> Parsed<Rule> {
     let name = raw.name.unwrap_or_else(|| format!("rule-{index}"));
     if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(not_allowed(format!("{path}.name"), name, "1 to 64 printable ASCII characters without spaces"));
@@ -67,7 +67,7 @@ fn rule(raw: raw::Rule, index: usize, path: &str, known: Known<'_>) -> Parsed<Ru
             PathPattern::parse(text).map_err(|problem| not_allowed(path, text, problem.to_string()))
         })?,
         principals: raw.principals.0.iter().map(kind).collect(),
-        allow: each(&raw.allow.0, &format!("{path}.allow"), |value, path| allow(value, path, known))?,
+        allow: each(&raw.allow.0, &format!("{path}.allow"), |value, path| allow(value, path, declared))?,
     })
 }
 
@@ -87,16 +87,16 @@ fn kind(raw: &raw::Kind) -> PrincipalKind {
     }
 }
 
-fn allow(value: &Value, path: &str, known: Known<'_>) -> Parsed<Allow> {
+fn allow(value: &Value, path: &str, declared: Declared<'_>) -> Parsed<Allow> {
     let needs = |what| Err(ConfigError::new(path, Problem::Missing(what)));
     match value {
-        Value::String(word) if word == "catalog" && known.catalog.is_some() => Ok(Allow::Catalog),
+        Value::String(word) if word == "catalog" && declared.catalog.is_some() => Ok(Allow::Catalog),
         Value::String(word) if word == "catalog" => needs("goes by the catalog, but there is no `catalog`"),
         Value::String(word) if !word.contains(':') && !Allow::WORDS.contains(&word.as_str()) => {
             Err(not_allowed(path, word, ALLOW_WORDS))
         }
         Value::String(word) => match Allow::parse(word).map_err(|problem| ConfigError::new(path, problem))? {
-            Allow::Owner if !known.owner && known.catalog.is_none() => {
+            Allow::Owner if !declared.owner && declared.catalog.is_none() => {
                 needs("allows the owner, but the route names no `owner`, and no `catalog` that does")
             }
             allow => Ok(allow),

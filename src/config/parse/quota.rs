@@ -4,7 +4,7 @@ use super::engine::engine;
 use super::policy::{method, mode};
 use super::{Parsed, each, in_range, not_allowed, once, owner};
 use crate::config::error::{ConfigError, Problem};
-use crate::config::{Per, QuotaPolicy, Quotas, StoreFault, Window, raw};
+use crate::config::{OnStoreError, Per, QuotaPolicy, Quotas, Window, raw};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -14,8 +14,8 @@ const MAX_POLICIES: usize = 8;
 
 pub(super) fn quotas(raw: raw::Quotas, has_catalog: bool) -> Parsed<Quotas> {
     let on_store_error = match raw.on_store_error {
-        raw::StoreFault::Deny => StoreFault::Deny,
-        raw::StoreFault::Allow => StoreFault::Allow,
+        raw::StoreFault::Deny => OnStoreError::Deny,
+        raw::StoreFault::Allow => OnStoreError::Allow,
     };
     count(raw.policies.0.len(), MAX_POLICIES, "quotas.policies")?;
     let mut names = BTreeSet::new();

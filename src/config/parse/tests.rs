@@ -39,7 +39,7 @@ fn a_small_configuration_gets_safe_defaults() {
     assert!(!config.credentials.forward_token);
     assert_eq!(config.policy.agents, AgentAccess::Deny);
     assert_eq!(config.policy.mode, Mode::Enforce);
-    assert_eq!(config.quotas.unwrap().on_store_error, StoreFault::Deny);
+    assert_eq!(config.quotas.unwrap().on_store_error, OnStoreError::Deny);
     assert_eq!(config.tags.consumer_headers, ConsumerHeaders::Strip);
     let issuer = &config.issuers[0];
     assert_eq!(issuer.algorithms, [Algorithm::Hs256]);

@@ -77,8 +77,8 @@ fn keys_that_should_have_been_replaced_are_counted_and_named_once_a_day_and_node
     assert!(route.needs_ticks());
     assert_eq!(node.tick(&route, NOW), None);
     assert_eq!(node.metrics.counts.borrow().get("keys_to_rotate;issuer=https://idp.example"), Some(&2));
-    let marks = || node.store.keys().iter().filter(|key| key.contains("/rotate:")).count();
-    assert_eq!(marks(), 1);
+    let ids = || node.store.keys().iter().filter(|key| key.contains("/rotate:")).count();
+    assert_eq!(ids(), 1);
     assert!(!node.worker.warns_first(route.config.issuers[0].id, NOW.0 / 86_400_000));
     assert!(node.worker.warns_first(route.config.issuers[0].id, NOW.0 / 86_400_000 + 1));
 }

@@ -22,16 +22,16 @@ fn v6(site: u64, network: u64) -> Option<Address> {
     Some(Address::V6(site << 16 | network))
 }
 
-fn ask(budget: &Budget, address: Option<Address>, now: UnixMillis) -> Result<(), Spent> {
+fn ask(budget: &Budget, address: Option<Address>, now: UnixMillis) -> Result<(), BudgetExhausted> {
     budget.ask(address, Cost::P256, now)
 }
 
 /// Verifies a forged token, if the budget allows it.
-fn forge(budget: &Budget, address: Option<Address>, now: UnixMillis) -> Result<(), Spent> {
+fn forge(budget: &Budget, address: Option<Address>, now: UnixMillis) -> Result<(), BudgetExhausted> {
     ask(budget, address, now).inspect(|()| budget.failed(address, Cost::P256, now))
 }
 
-fn spent_by(outcome: Result<(), Spent>) -> Option<Spender> {
+fn spent_by(outcome: Result<(), BudgetExhausted>) -> Option<BudgetOwner> {
     outcome.err().map(|spent| spent.by)
 }
 
@@ -62,7 +62,7 @@ fn addresses_are_read_as_hosts_write_them() {
 fn an_address_spends_its_share_and_no_other_one_is_touched() {
     let budget = Budget::new(LIMITS);
     assert_eq!(flood(&budget, std::iter::repeat_n(v4(1), 1000), at(0)), 20);
-    let spent = Spent { by: Spender::Address, retry_after: Duration::from_millis(100) };
+    let spent = BudgetExhausted { by: BudgetOwner::Address, retry_after: Duration::from_millis(100) };
     assert_eq!(ask(&budget, v4(1), at(0)), Err(spent));
     assert_eq!(ask(&budget, v4(2), at(0)), Ok(()));
     assert_eq!(ask(&budget, None, at(0)), Ok(()));
@@ -89,8 +89,8 @@ fn a_flood_from_everywhere_is_bounded_and_known_addresses_get_through_it() {
     let looked_at: usize = (1..=100).map(|round| flood(&budget, everywhere(round), at(u64::from(round) * 100))).sum();
     assert_eq!(looked_at, 1_000, "a hundred a second");
     let now = at(10_000);
-    assert_eq!(spent_by(ask(&budget, v4(8), now)), Some(Spender::Worker));
-    assert_eq!(spent_by(ask(&budget, None, now)), Some(Spender::Worker));
+    assert_eq!(spent_by(ask(&budget, v4(8), now)), Some(BudgetOwner::Worker));
+    assert_eq!(spent_by(ask(&budget, None, now)), Some(BudgetOwner::Worker));
     assert_eq!(ask(&budget, v4(7), now), Ok(()));
     assert_eq!(flood(&budget, std::iter::repeat_n(v4(7), 1000), now), 20, "within its own share");
 }
@@ -103,7 +103,7 @@ fn a_good_address_is_one_for_a_day() {
     flood(&budget, (100..1_000).map(v4), at(day - 1));
     assert_eq!(ask(&budget, v4(7), at(day - 1)), Ok(()));
     flood(&budget, (100..1_000).map(v4), at(day));
-    assert_eq!(spent_by(ask(&budget, v4(7), at(day))), Some(Spender::Worker));
+    assert_eq!(spent_by(ask(&budget, v4(7), at(day))), Some(BudgetOwner::Worker));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_site_has_the_shares_of_four_addresses_and_no_other_one_is_touched() {
     let budget = Budget::new(LIMITS);
     budget.valid(v6(7, 70_000 & 0xffff), at(0));
     assert_eq!(flood(&budget, (0..1000).map(|n| v6(7, n)), at(0)), 80);
-    assert_eq!(spent_by(ask(&budget, v6(7, 2000), at(0))), Some(Spender::Address));
+    assert_eq!(spent_by(ask(&budget, v6(7, 2000), at(0))), Some(BudgetOwner::Address));
     assert_eq!(ask(&budget, v6(7, 70_000 & 0xffff), at(0)), Ok(()), "it has shown a good token");
     assert_eq!(ask(&budget, v6(8, 0), at(0)), Ok(()));
     assert_eq!(flood(&budget, (0..1000).map(|n| v6(7, n)), at(1000)), 40, "forty a second from then on");

@@ -6,7 +6,7 @@ use super::{EngineState, Heard, apart};
 use crate::config::Synchronise;
 use crate::host::{SharedData, UnixMillis};
 use crate::http::{Call, Reply};
-use crate::quota::account::{Account, Outcome, Read};
+use crate::quota::account::{Account, ChargeOutcome, Read};
 use crate::quota::claim::{Carrier, Claim};
 use crate::quota::ledger::Ledger;
 use crate::quota::{Charge, limiter};
@@ -91,8 +91,8 @@ impl EngineState {
         for (account, read) in accounts.iter().zip(reads) {
             let ask = |record| Claim::ask(record, account.cost, now, self.lost_after());
             match account.commit(read, |record| may_ask(account, record), ask) {
-                Ok(Outcome::Charged(left)) => claims.push(Claim::of(Carrier::Request, left, account.cost)),
-                Ok(Outcome::Full(_)) => {
+                Ok(ChargeOutcome::Charged(left)) => claims.push(Claim::of(Carrier::Request, left, account.cost)),
+                Ok(ChargeOutcome::Full(_)) => {
                     withdraw(accounts, &claims);
                     return Err(exhausted(accounts));
                 }

@@ -12,12 +12,12 @@ use std::rc::Rc;
 
 /// One line a policy.
 pub struct Bill {
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<BillLine>,
 }
 
 /// A policy's record for the subject of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct BillLine {
     /// The node's quota zone.
     pub zone: Rc<str>,
     pub policy: Rc<str>,
@@ -45,7 +45,7 @@ impl Bill {
         let shared_zone: Rc<str> = zone.into();
         let line = |policy: &QuotaPolicy| {
             let subject = subjects.subject(policy.per);
-            Ok(Line {
+            Ok(BillLine {
                 zone: shared_zone.clone(),
                 policy: policy.name.clone(),
                 key: key(zone, subjects.entity, policy, &subject, &secret)?,
@@ -63,7 +63,7 @@ impl Bill {
     }
 }
 
-impl Line {
+impl BillLine {
     pub(super) fn account<'a>(&'a self, store: &'a dyn SharedData, now: UnixMillis) -> Account<'a> {
         Account {
             store,

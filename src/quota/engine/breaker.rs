@@ -6,13 +6,13 @@ use std::cell::Cell;
 
 /// One worker's experience with an engine.
 #[derive(Debug, Default)]
-pub(super) struct Breaker {
+pub(super) struct CircuitBreaker {
     failures: Cell<u32>,
     /// Before when nobody asks, once it is open.
     closed_until: Cell<UnixMillis>,
 }
 
-impl Breaker {
+impl CircuitBreaker {
     /// Whether to ask. Where it is open and its time is up, this asker is the only one until it knows more, or until the same
     /// time has passed again.
     pub(super) fn admits(&self, settings: Settings, now: UnixMillis) -> bool {
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn it_opens_after_failures_in_a_row_and_then_lets_one_try() {
-        let breaker = Breaker::default();
+        let breaker = CircuitBreaker::default();
         for _ in 0..2 {
             breaker.failed(SETTINGS, at(0));
             assert!(breaker.admits(SETTINGS, at(0)));
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_trial_that_never_ends_does_not_keep_it_open_for_good() {
-        let breaker = Breaker::default();
+        let breaker = CircuitBreaker::default();
         (0..3).for_each(|_| breaker.failed(SETTINGS, at(0)));
         assert!(breaker.admits(SETTINGS, at(5)));
         assert!(!breaker.admits(SETTINGS, at(9)));

@@ -2,7 +2,7 @@
 //!
 //! They are looked at in the order in which they are due, so that a tick pays for what is due, and not for all there are.
 
-use super::bill::Line;
+use super::bill::BillLine;
 use crate::host::UnixMillis;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -17,8 +17,8 @@ const MOST: usize = 50_000;
 const IDLE: Duration = Duration::from_secs(30);
 
 /// A record that requests have used a moment ago.
-struct Record {
-    line: Line,
+struct InUseRecord {
+    line: BillLine,
     used: UnixMillis,
     /// Up to when this worker has told the engine of its use.
     told: UnixMillis,
@@ -28,7 +28,7 @@ struct Record {
 /// The records, by their keys.
 pub(super) struct InUse {
     interval: Duration,
-    records: BTreeMap<Rc<str>, Record>,
+    records: BTreeMap<Rc<str>, InUseRecord>,
     due: BTreeSet<(UnixMillis, Rc<str>)>,
 }
 
@@ -38,7 +38,7 @@ impl InUse {
     }
 
     /// Notes that a record is in use. False where there are too many already; there is more room for one that has a debt.
-    pub(super) fn note(&mut self, line: &Line, has_debt: bool, now: UnixMillis) -> bool {
+    pub(super) fn note(&mut self, line: &BillLine, has_debt: bool, now: UnixMillis) -> bool {
         if let Some(known) = self.records.get_mut(line.key.as_str()) {
             known.used = now;
             if known.line.windows != line.windows {
@@ -50,7 +50,7 @@ impl InUse {
         if has_room {
             let (key, due) = (Rc::<str>::from(line.key.as_str()), now.after(almost(self.interval)));
             self.due.insert((due, key.clone()));
-            self.records.insert(key, Record { line: line.clone(), used: now, told: UnixMillis(0), due });
+            self.records.insert(key, InUseRecord { line: line.clone(), used: now, told: UnixMillis(0), due });
         }
         has_room
     }
@@ -94,7 +94,7 @@ impl InUse {
     }
 
     /// What a record is charged to.
-    pub(super) fn line(&self, key: &str) -> Option<&Line> {
+    pub(super) fn line(&self, key: &str) -> Option<&BillLine> {
         self.records.get(key).map(|record| &record.line)
     }
 

@@ -44,7 +44,7 @@ use super::window::Counts;
 use crate::config::{Engine, Window};
 use crate::host::{SharedData, UnixMillis};
 use crate::http::{Call, Reply};
-use breaker::Breaker;
+use breaker::CircuitBreaker;
 use in_use::InUse;
 use protocol::{Asking, Tally};
 use std::cell::{Cell, RefCell};
@@ -55,7 +55,7 @@ use std::time::Duration;
 /// What a worker knows of an engine.
 pub struct EngineState {
     engine: Engine,
-    breaker: Breaker,
+    breaker: CircuitBreaker,
     /// How far the engine's clock is ahead of the node's, in milliseconds; not known before its first answer.
     ahead: Cell<Option<i64>>,
     in_use: RefCell<InUse>,

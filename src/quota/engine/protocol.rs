@@ -1,6 +1,6 @@
 //! The script, and how Webdis carries it: arguments between slashes, each percent-encoded.
 
-use super::bill::Line;
+use super::bill::BillLine;
 use crate::config::{Engine, Window};
 use crate::host::UnixMillis;
 use crate::http::{Call, Endpoint, Reply};
@@ -99,7 +99,7 @@ pub(super) struct Tally {
 }
 
 impl Asking {
-    pub(super) fn new(mode: Mode, lines: &[Line]) -> Self {
+    pub(super) fn new(mode: Mode, lines: &[BillLine]) -> Self {
         let (mut head, mut tail) = (format!("/EVALSHA/{SCRIPT_SHA1}/{}", lines.len()), String::new());
         for line in lines {
             // Writing to a String does not fail.
@@ -179,15 +179,15 @@ impl Tally {
     }
 
     /// The counts of each line; `None` where there are not as many as were asked for.
-    pub(super) fn counts(&self, lines: &[Line]) -> Option<Vec<Vec<(Window, Counts)>>> {
+    pub(super) fn counts(&self, lines: &[BillLine]) -> Option<Vec<Vec<(Window, Counts)>>> {
         let mut counts = self.counts.iter().copied();
-        let mut of = |line: &Line| line.windows.iter().map(|window| Some((*window, counts.next()?))).collect();
+        let mut of = |line: &BillLine| line.windows.iter().map(|window| Some((*window, counts.next()?))).collect();
         let all = lines.iter().map(&mut of).collect::<Option<_>>()?;
         counts.next().is_none().then_some(all)
     }
 
     /// What the engine made of the bill.
-    pub(super) fn charge(&self, lines: &[Line], counts: &[Vec<(Window, Counts)>]) -> Charge {
+    pub(super) fn charge(&self, lines: &[BillLine], counts: &[Vec<(Window, Counts)>]) -> Charge {
         let states = lines.iter().zip(counts).flat_map(|(line, counts)| counts.iter().map(move |it| (line, *it)));
         let states = states
             .map(|(line, (window, counts))| {

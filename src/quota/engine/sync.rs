@@ -12,7 +12,7 @@
 //! A debt is told as long as a worker knows of it: the workers that charged the record do. If all of them die, it is told when the
 //! record is used again, or is forgotten with the record's windows.
 
-use super::bill::{Bill, Line};
+use super::bill::{Bill, BillLine};
 use super::in_use::almost;
 use super::protocol::{Asking, EngineError, Mode};
 use super::{EngineState, Heard, apart};
@@ -65,7 +65,7 @@ impl EngineState {
         {
             match self.claim(line, store, now) {
                 Some(Ok(claim)) => {
-                    lines.push(Line { units: claim.units, ..line.clone() });
+                    lines.push(BillLine { units: claim.units, ..line.clone() });
                     claims.push(claim);
                 }
                 Some(Err(left)) => in_use.put_off(&key, left, now),
@@ -82,7 +82,7 @@ impl EngineState {
 
     /// Takes a record's debt upon this worker, and with it the duty to ask for its counts; or tells for how long another has.
     /// `None` where shared data does not take it.
-    fn claim(&self, line: &Line, store: &dyn SharedData, now: UnixMillis) -> Option<Result<Claim, Duration>> {
+    fn claim(&self, line: &BillLine, store: &dyn SharedData, now: UnixMillis) -> Option<Result<Claim, Duration>> {
         let (time, interval) = (self.time(now), almost(self.engine.interval));
         let claimed = line.account(store, time).try_change(|record| {
             let passed = apart(time, record.asked);

@@ -9,7 +9,7 @@ mod redis;
 mod script;
 
 use super::*;
-use crate::config::{Mode as QuotaMode, Per, QuotaPolicy, Quotas, StoreFault as OnStoreError, Synchronise};
+use crate::config::{Mode as QuotaMode, OnStoreError, Per, QuotaPolicy, Quotas, Synchronise};
 use crate::entity::EntityRef;
 use crate::host::MemoryStore;
 use crate::http::Endpoint;
@@ -26,7 +26,7 @@ fn settings(synchronise: Synchronise) -> Engine {
         synchronise,
         interval: Duration::from_secs(1),
         timeout: Duration::from_millis(200),
-        on_error: crate::config::EngineFault::Local,
+        on_error: crate::config::OnEngineError::Local,
         breaker: crate::config::Breaker { failures: 3, open: Duration::from_secs(5) },
     }
 }

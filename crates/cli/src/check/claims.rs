@@ -1,6 +1,6 @@
 //! Claims of a catalog's entities to services of Kong.
 
-use super::known::Known;
+use super::indexed::IndexedCatalog;
 use crate::catalog::{Catalog, Item};
 use crate::finding::Finding;
 use backstage_kong::catalog::{Fault, KONG_SERVICE, SERVICE};
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) type Named = BTreeMap<String, BTreeSet<EntityRef>>;
 
 /// Claims that are in each other's way, and those that Kong's own configuration makes void.
-pub(super) fn findings(catalog: &Catalog, known: &Known<'_>, named: &Named) -> Vec<Finding> {
+pub(super) fn findings(catalog: &Catalog, known: &IndexedCatalog<'_>, named: &Named) -> Vec<Finding> {
     let mut findings = Vec::new();
     for fault in &known.faults {
         let Fault::Contested(service, entities) = fault else { continue };

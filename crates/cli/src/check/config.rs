@@ -1,6 +1,6 @@
 //! One configuration of the filter.
 
-use super::known::{Known, can_be_held};
+use super::indexed::{IndexedCatalog, can_be_held};
 use crate::finding::{File, Finding};
 use crate::kong::config_fault;
 use crate::yaml::{Node, Value, line_of};
@@ -23,7 +23,7 @@ pub(super) fn findings(
     file: &File,
     node: &Node,
     attached: Option<&Attached<'_>>,
-    known: Option<&Known<'_>>,
+    known: Option<&IndexedCatalog<'_>>,
 ) -> Vec<Finding> {
     // Kong takes a text in the place of an object, but only where the filter has no metadata beside it.
     if let Value::Text(text) = &node.value {
@@ -50,7 +50,7 @@ struct Checked<'a> {
     /// The line of the text that it is in, if it is in one.
     is_text: Option<usize>,
     attached: Option<&'a Attached<'a>>,
-    known: Option<&'a Known<'a>>,
+    known: Option<&'a IndexedCatalog<'a>>,
 }
 
 impl Checked<'_> {

@@ -3,7 +3,7 @@
 use super::bundled;
 use super::claims::Named;
 use super::config::{self, Attached};
-use super::known::Known;
+use super::indexed::IndexedCatalog;
 use super::listed::{Listed, Lists, name, tags};
 use crate::finding::{File, Finding};
 use crate::kong::{FILTER, host_fault, method_fault, name_fault, path_fault, tag_fault};
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 type Rule = fn(&str) -> Option<&'static str>;
 
 /// What is wrong with a file.
-pub(super) fn findings(file: &File, root: &Node, known: Option<&Known<'_>>) -> Vec<Finding> {
+pub(super) fn findings(file: &File, root: &Node, known: Option<&IndexedCatalog<'_>>) -> Vec<Finding> {
     let check = Check { file, lists: Lists::of(root), known };
     let mut findings = check.texts();
     findings.extend(check.names());
@@ -59,7 +59,7 @@ pub(super) fn named<'a>(roots: impl Iterator<Item = &'a Node>) -> Named {
 struct Check<'a> {
     file: &'a File,
     lists: Lists<'a>,
-    known: Option<&'a Known<'a>>,
+    known: Option<&'a IndexedCatalog<'a>>,
 }
 
 impl<'a> Check<'a> {

@@ -3,7 +3,7 @@
 mod bundled;
 mod claims;
 mod config;
-mod known;
+mod indexed;
 mod kong;
 mod listed;
 
@@ -16,7 +16,7 @@ use anyhow::bail;
 use backstage_kong::catalog::Fault;
 use claims::Named;
 use clap::Args;
-use known::Known;
+use indexed::IndexedCatalog;
 use std::path::PathBuf;
 
 /// What to check.
@@ -58,7 +58,7 @@ impl CheckArgs {
             bail!("nothing to check; name files, or a catalog with --catalog or --backstage");
         }
         let catalog = if self.catalog.is_given() { Some(self.catalog.read(|_| false)?) } else { None };
-        let known = catalog.as_ref().map(|catalog| Known::new(catalog, &self.group_annotations));
+        let known = catalog.as_ref().map(|catalog| IndexedCatalog::new(catalog, &self.group_annotations));
         let mut files = Vec::with_capacity(self.files.len());
         for path in &self.files {
             files.push((File::new(&path.to_string_lossy()), crate::input::text(path)?));
@@ -95,7 +95,7 @@ impl CheckArgs {
 }
 
 /// What is wrong with a file, by what is in it.
-fn of_file(file: &File, text: &str, known: Option<&Known<'_>>) -> Vec<Finding> {
+fn of_file(file: &File, text: &str, known: Option<&IndexedCatalog<'_>>) -> Vec<Finding> {
     let documents = match file.load(text) {
         Ok(documents) => documents,
         Err(finding) => return vec![finding],
@@ -120,12 +120,12 @@ fn is_entity(document: &Node) -> bool {
 }
 
 /// What is wrong with a catalog itself.
-fn of_catalog(catalog: &Catalog, known: &Known<'_>, named: &Named) -> Vec<Finding> {
+fn of_catalog(catalog: &Catalog, known: &IndexedCatalog<'_>, named: &Named) -> Vec<Finding> {
     let mut findings = catalog.findings.clone();
     for item in catalog.items.values() {
         findings.extend(annotations::findings(item));
         findings.extend(known.allowed_by_annotations(item));
-        findings.extend(Known::writing_consumers(item));
+        findings.extend(IndexedCatalog::writing_consumers(item));
     }
     for relationship in &catalog.relationships {
         if !catalog.items.contains_key(&relationship.to) {

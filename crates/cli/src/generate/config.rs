@@ -5,7 +5,7 @@ use crate::catalog::{Catalog, Item};
 use crate::finding::Finding;
 use crate::kong::config_fault;
 use crate::yaml::{Node, line_of};
-use backstage_kong::catalog::{Entry, Index, QUOTA_TIER};
+use backstage_kong::catalog::{CatalogEntry, Index, QUOTA_TIER};
 use backstage_kong::config::{AgentAccess, Allow, Config, group_annotation};
 use backstage_kong::entity::EntityRef;
 use clap::ValueEnum;
@@ -47,7 +47,7 @@ impl Configurations<'_> {
         Ok(config)
     }
 
-    fn live(&self, item: &Item, entry: &Entry) -> Result<Mapping, Finding> {
+    fn live(&self, item: &Item, entry: &CatalogEntry) -> Result<Mapping, Finding> {
         let Some(catalog) = self.template.get(&["catalog"]) else {
             let message = "has no `catalog`, where the filter would learn who owns what";
             return Err(Finding::error(self.template.file.line(1), message)
@@ -70,7 +70,7 @@ impl Configurations<'_> {
         Ok(config)
     }
 
-    fn written_out(&self, item: &Item, entry: &Entry) -> Result<Mapping, Finding> {
+    fn written_out(&self, item: &Item, entry: &CatalogEntry) -> Result<Mapping, Finding> {
         if self.template.is_on(&["catalog", "parent_groups"]) {
             let line = self.template.get(&["catalog", "parent_groups"]).map_or(1, |setting| setting.line);
             let message = "parents of groups count only where the filter has the catalog";
@@ -96,7 +96,7 @@ impl Configurations<'_> {
     }
 
     /// The owner and the consumers. The filter takes one owner; rules name the others, of which the catalog rarely has any.
-    fn owners(&self, item: &Item, entry: &Entry, config: &mut Mapping) -> Result<(), Finding> {
+    fn owners(&self, item: &Item, entry: &CatalogEntry, config: &mut Mapping) -> Result<(), Finding> {
         let Some(owner) = entry.owners.first() else {
             return Err(Finding::error(item.place_of(&["spec", "owner"]), format!("{} has no owner", item.reference))
                 .fix("say spec.owner: a group or a user"));
@@ -109,7 +109,7 @@ impl Configurations<'_> {
     }
 
     /// The template's rules go first, then those of the annotations. Agents may do what both allow.
-    fn policy(&self, entry: &Entry) -> Mapping {
+    fn policy(&self, entry: &CatalogEntry) -> Mapping {
         let mut policy = Mapping::new();
         let own = self.template.get(&["policy"]).map(|policy| policy.value.entries()).unwrap_or_default();
         for setting in own.iter().filter(|setting| setting.key != "rules") {
@@ -165,7 +165,7 @@ impl Configurations<'_> {
     }
 
     /// The windows of tiers, in the place of the policies' own: the entity's for all its callers, a group's for that group.
-    fn quotas(&self, mut quotas: Value, entry: &Entry) -> Value {
+    fn quotas(&self, mut quotas: Value, entry: &CatalogEntry) -> Value {
         let policies = quotas.get_mut("policies").and_then(Value::as_sequence_mut);
         for policy in policies.into_iter().flatten().filter_map(Value::as_mapping_mut) {
             let Some(Value::Mapping(tiers)) = policy.remove("tiers") else { continue };
@@ -225,7 +225,7 @@ impl Configurations<'_> {
 }
 
 /// The groups that requests can be charged to because they let them pass.
-fn callers(entry: &Entry) -> impl Iterator<Item = &EntityRef> {
+fn callers(entry: &CatalogEntry) -> impl Iterator<Item = &EntityRef> {
     let named =
         ["GET", "POST"].into_iter().flat_map(|method| entry.terms.allow(method)).filter_map(|allow| match allow {
             Allow::Entity(entity) => Some(entity),
@@ -235,7 +235,7 @@ fn callers(entry: &Entry) -> impl Iterator<Item = &EntityRef> {
 }
 
 /// Whom a method is allowed, as a rule says it.
-fn words(entry: &Entry, method: &str) -> Vec<Value> {
+fn words(entry: &CatalogEntry, method: &str) -> Vec<Value> {
     let mut words = Vec::new();
     for allow in entry.terms.allow(method) {
         match allow {

@@ -11,8 +11,8 @@ fn claimed(worker: &Rc<LiveCatalog>, store: &dyn SharedData, now: UnixMillis, ap
     let mut pass = tick(worker, store, now).unwrap();
     for items in [vec![], items.collect()] {
         match pass.answered(store, now, Some(&ok(&json!({"items": items, "pageInfo": {}})))) {
-            Progress::Next(next) => pass = next,
-            Progress::Done(_, summary) => {
+            ReadProgress::Next(next) => pass = next,
+            ReadProgress::Done(_, summary) => {
                 let Availability::Fresh(index) = worker.availability(store, now, HOUR) else { panic!("unread") };
                 return (index.service("pay"), summary.unwrap());
             }

@@ -89,7 +89,7 @@ fn catalogs_whose_keys_have_one_checksum_are_both_had_by_all_workers() {
 
 #[test]
 fn what_a_request_began_to_read_and_left_is_free_at_once_and_left_to_ticks() {
-    type Leave = fn(Box<Pass>, &dyn SharedData);
+    type Leave = fn(Box<CatalogRead>, &dyn SharedData);
     let ways: [(&str, Leave); 2] = [("left", |pass, store| pass.leave(store, NOW)), ("dropped", |pass, _| drop(pass))];
     for (way, leave) in ways {
         let (store, one, other) = (MemoryStore::default(), live(), live());

@@ -21,7 +21,7 @@ impl Model {
     }
 
     fn charge(&mut self, bill: &Bill, now: UnixMillis) -> bool {
-        let fits = |window: &Window, line: &super::bill::Line| {
+        let fits = |window: &Window, line: &super::bill::BillLine| {
             line.units == 0 || self.used(&line.key, *window, now) + u64::from(line.units) <= u64::from(window.limit)
         };
         let all_fit = bill.lines.iter().all(|line| line.windows.iter().all(|window| fits(window, line)));

@@ -14,7 +14,7 @@ use backstage_kong::config::{ClaimName, Config, Issuer, OnStale};
 use backstage_kong::denial::Denial;
 use backstage_kong::entity::EntityRef;
 use backstage_kong::exchange::{Context, Exchange, Route};
-use backstage_kong::ownership::{Callee, NoEntity, Word};
+use backstage_kong::ownership::{Callee, NoEntity, OwnershipSource};
 use std::rc::Rc;
 
 /// A request that the filter has decided on.
@@ -89,14 +89,14 @@ impl Run<'_> {
 }
 
 fn callee(run: &Run<'_>, callee: &Callee) -> CalleeFacts {
-    let catalog = run.config().catalog.as_ref().filter(|_| callee.word == Word::Catalog);
+    let catalog = run.config().catalog.as_ref().filter(|_| callee.source == OwnershipSource::Catalog);
     CalleeFacts {
         entity: callee.entity.to_string(),
         owners: texts(&callee.owners),
         consumers: texts(&callee.consumers),
         consumers_by: catalog.map(|catalog| catalog.source.consumers.name()),
         lifecycle: callee.lifecycle.clone(),
-        word: callee.word.name(),
+        word: callee.source.name(),
     }
 }
 

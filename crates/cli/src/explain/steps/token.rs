@@ -65,7 +65,7 @@ pub(super) fn token(run: &Run<'_>, findings: &Findings<'_>, token: &str) -> mode
     let failed = match findings.denial {
         Some(Denial::Token(error)) => Some((error.check(), error.to_string())),
         Some(Denial::KeysUnavailable { .. }) => Some((Check::Key, "the issuer's keys are not to be had".to_owned())),
-        Some(denial @ Denial::VerificationsSpent(_)) => {
+        Some(denial @ Denial::VerificationBudget(_)) => {
             Some((Check::Signature, denial.detail().unwrap_or_else(|| denial.reason().to_owned())))
         }
         _ => None,

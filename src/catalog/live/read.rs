@@ -15,7 +15,7 @@ const MAX_PAGES: u32 = 10_000;
 
 /// What a reading came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PassResult {
+pub enum ReadResult {
     /// A catalog, whether or not it has changed.
     Fetched,
     /// No answer.
@@ -38,7 +38,7 @@ pub enum PassResult {
     LeftToTicks,
 }
 
-impl PassResult {
+impl ReadResult {
     /// The word for it in metrics.
     pub fn name(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl PassResult {
     }
 }
 
-impl fmt::Display for PassResult {
+impl fmt::Display for ReadResult {
     /// What an operator should know of it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -79,7 +79,7 @@ impl fmt::Display for PassResult {
 }
 
 /// Leave to read a catalog. Dropping it gives it back.
-pub struct Pass {
+pub struct CatalogRead {
     catalog: Rc<LiveCatalog>,
     lease: Lease,
     begun: UnixMillis,
@@ -92,11 +92,11 @@ pub struct Pass {
 }
 
 /// How a reading goes on.
-pub enum Progress {
+pub enum ReadProgress {
     /// Another page.
-    Next(Box<Pass>),
+    Next(Box<CatalogRead>),
     /// It is over.
-    Done(PassResult, Option<Summary>),
+    Done(ReadResult, Option<Summary>),
 }
 
 /// What was read.
@@ -116,7 +116,7 @@ pub struct Summary {
     pub faults: Vec<crate::catalog::Fault>,
 }
 
-impl Pass {
+impl CatalogRead {
     pub(super) fn new(
         catalog: Rc<LiveCatalog>,
         lease: Lease,
@@ -139,7 +139,12 @@ impl Pass {
     }
 
     /// Takes the answer, `None` where none came. What comes of it in the end is told to every worker of the node.
-    pub fn answered(mut self: Box<Self>, store: &dyn SharedData, now: UnixMillis, reply: Option<&Reply>) -> Progress {
+    pub fn answered(
+        mut self: Box<Self>,
+        store: &dyn SharedData,
+        now: UnixMillis,
+        reply: Option<&Reply>,
+    ) -> ReadProgress {
         let page = match page(reply) {
             Ok(page) => page,
             Err(fault) => return self.failed(store, now, fault),
@@ -148,7 +153,7 @@ impl Pass {
         entities.for_each(|entity| self.builder.add(&entity));
         self.pages += 1;
         if self.pages > MAX_PAGES || (next.is_some() && next == self.cursor) {
-            return self.failed(store, now, PassResult::Unusable);
+            return self.failed(store, now, ReadResult::Unusable);
         }
         match (&next, self.query) {
             (None, Query::Entities) => return self.finished(store, now),
@@ -158,12 +163,12 @@ impl Pass {
         self.cursor = next;
         if self.patience.is_some_and(|patience| now.since(self.begun) > patience) {
             self.catalog.give_up(store, now, self.lease);
-            return Progress::Done(PassResult::LeftToTicks, None);
+            return ReadProgress::Done(ReadResult::LeftToTicks, None);
         }
         if self.catalog.renew(store, now, &self.lease) {
-            return Progress::Next(self);
+            return ReadProgress::Next(self);
         }
-        Progress::Done(PassResult::Overtaken, None)
+        ReadProgress::Done(ReadResult::Overtaken, None)
     }
 
     /// Whoever needed it is gone: others may read at once.
@@ -171,31 +176,31 @@ impl Pass {
         self.catalog.shared.leave(store, now, self.lease);
     }
 
-    fn failed(self, store: &dyn SharedData, now: UnixMillis, fault: PassResult) -> Progress {
+    fn failed(self, store: &dyn SharedData, now: UnixMillis, fault: ReadResult) -> ReadProgress {
         self.catalog.settle_failure(store, now, self.lease, None);
-        Progress::Done(fault, None)
+        ReadProgress::Done(fault, None)
     }
 
-    fn finished(self, store: &dyn SharedData, now: UnixMillis) -> Progress {
+    fn finished(self, store: &dyn SharedData, now: UnixMillis) -> ReadProgress {
         let Self { catalog, lease, begun, builder, pages, .. } = self;
         let before = catalog.in_force(store, now);
         let Built { index, entities, groups, faults } = builder.finish(before.as_deref());
         if let Some((doubt, doubted)) = catalog.doubt(&index, entities) {
             catalog.settle_failure(store, now, lease, doubted.as_ref());
-            return Progress::Done(doubt, None);
+            return ReadProgress::Done(doubt, None);
         }
         let changed = catalog.settle(store, now, lease, begun, (index, entities, groups));
         let millis = millis(now.since(begun));
-        Progress::Done(PassResult::Fetched, Some(Summary { entities, groups, pages, millis, changed, faults }))
+        ReadProgress::Done(ReadResult::Fetched, Some(Summary { entities, groups, pages, millis, changed, faults }))
     }
 }
 
-fn page(reply: Option<&Reply>) -> Result<Page, PassResult> {
-    let reply = reply.ok_or(PassResult::NoAnswer)?;
+fn page(reply: Option<&Reply>) -> Result<Page, ReadResult> {
+    let reply = reply.ok_or(ReadResult::NoAnswer)?;
     match reply.status {
-        200 => Page::read(&reply.body).ok_or(PassResult::Unusable),
-        401 => Err(PassResult::Unauthorized),
-        403 => Err(PassResult::Forbidden),
-        status => Err(PassResult::Status(status)),
+        200 => Page::read(&reply.body).ok_or(ReadResult::Unusable),
+        401 => Err(ReadResult::Unauthorized),
+        403 => Err(ReadResult::Forbidden),
+        status => Err(ReadResult::Status(status)),
     }
 }

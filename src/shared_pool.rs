@@ -1,19 +1,19 @@
-//! What the routes of a worker have in common.
+//! What the routes of a worker share.
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
-/// Things by what tells them apart, each once, for as long as some route uses it. There are few of them, and they are looked for when
-/// a route is made: a list is enough, and half the code of a map.
-pub(crate) struct Commons<K, V>(RefCell<Vec<(K, Weak<V>)>>);
+/// Values by key, each once, for as long as a route uses it. There are few of them, and they are only looked up when a route is made: a
+/// list is enough, and half the code of a map.
+pub(crate) struct SharedPool<K, V>(RefCell<Vec<(K, Weak<V>)>>);
 
-impl<K, V> Default for Commons<K, V> {
+impl<K, V> Default for SharedPool<K, V> {
     fn default() -> Self {
         Self(RefCell::default())
     }
 }
 
-impl<K: PartialEq, V> Commons<K, V> {
+impl<K: PartialEq, V> SharedPool<K, V> {
     /// The thing that some route uses already, or a new one.
     pub(crate) fn get(&self, key: K, make: impl FnOnce() -> Rc<V>) -> Rc<V> {
         let mut known = self.0.borrow_mut();

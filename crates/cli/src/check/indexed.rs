@@ -3,19 +3,19 @@
 use crate::catalog::{Catalog, Item};
 use crate::finding::Finding;
 use backstage_kong::catalog::{
-    ACCESS, APPROVED_CONSUMERS, Entry, Fault, Index, Service, Terms, WRITE_ACCESS, entity_of_tag,
+    ACCESS, APPROVED_CONSUMERS, CatalogEntry, Fault, Index, Service, Terms, WRITE_ACCESS, entity_of_tag,
 };
 use backstage_kong::config::{Allow, Config, Consumers, GroupMapping};
 use backstage_kong::entity::EntityRef;
 
 /// A catalog and its index.
-pub(super) struct Known<'a> {
+pub(super) struct IndexedCatalog<'a> {
     catalog: &'a Catalog,
     pub index: Index,
     pub faults: Vec<Fault>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> IndexedCatalog<'a> {
     pub(super) fn new(catalog: &'a Catalog, group_annotations: &[String]) -> Self {
         let built = catalog.build(Consumers::Declared, false, group_annotations);
         Self { catalog, index: built.index, faults: built.faults }
@@ -26,7 +26,7 @@ impl<'a> Known<'a> {
     }
 
     /// What the catalog says of an entity.
-    pub(super) fn entry(&self, entity: &EntityRef) -> Option<Entry> {
+    pub(super) fn entry(&self, entity: &EntityRef) -> Option<CatalogEntry> {
         self.index.entity(entity)
     }
 
@@ -83,7 +83,7 @@ impl<'a> Known<'a> {
 }
 
 /// Whether the claims of some token can come to a group. Without a catalog, annotations may hold anything.
-pub(super) fn can_be_held(config: &Config, group: &EntityRef, known: Option<&Known<'_>>) -> bool {
+pub(super) fn can_be_held(config: &Config, group: &EntityRef, known: Option<&IndexedCatalog<'_>>) -> bool {
     let by = |mapping: &GroupMapping| {
         let annotated = |annotation: &String| known.is_none_or(|known| known.has_annotation(group, annotation));
         let named = match &mapping.annotation {
