@@ -32,7 +32,7 @@ pub use route::Route;
 use crate::denial::Denial;
 use crate::host::{HostFacts, Metrics, RequestHeaders, SharedData, Snapshot, UnixMillis};
 use crate::http::{Call, Reply};
-use crate::tags::{Edit, Value};
+use crate::tags::{ClientLines, Edit, Value};
 use crate::worker::Worker;
 use charge::AwaitingQuota;
 use identify::AwaitingKeys;
@@ -146,11 +146,14 @@ pub fn begin(
 }
 
 fn arrive(route: &Rc<Route>, cx: &RequestContext<'_>) -> Step {
-    let request = match Request::read(route, cx) {
-        Ok(request) => request,
-        Err((request, fault)) => return deny(Report::new(route, request), Denial::Headers(fault), cx),
-    };
-    resolve::resolve(route, request, cx)
+    let request = Request::bare(cx);
+    match ClientLines::read(&route.config, cx.headers) {
+        Ok(lines) => resolve::resolve(route, Request { lines, ..request }, cx),
+        Err(fault) => {
+            let request = Request { callee: route.callee.clone(), ..request };
+            deny(Report::new(route, request), Denial::Headers(fault), cx)
+        }
+    }
 }
 
 /// A request has arrived for a route whose configuration was refused.

@@ -1,10 +1,10 @@
 //! What is read of a request, once.
 
-use super::{RequestContext, Route};
+use super::RequestContext;
 use crate::catalog::Index;
 use crate::host::{RequestHeaders, UnixMillis};
 use crate::ownership::Callee;
-use crate::tags::{ClientLines, HeaderFault};
+use crate::tags::ClientLines;
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -28,19 +28,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Reads a request to a route.
-    ///
-    /// # Errors
-    /// What is wrong with its header lines, and the request as far as it was read.
-    pub(super) fn read(route: &Route, cx: &RequestContext<'_>) -> Result<Self, (Self, HeaderFault)> {
-        let request = Self::bare(cx);
-        match ClientLines::read(&route.config, cx.headers) {
-            Ok(lines) => Ok(Self { lines, ..request }),
-            Err(fault) => Err((Self { callee: route.callee.clone(), ..request }, fault)),
-        }
-    }
-
-    /// Reads no more of a request than an answer to it needs.
+    /// A request with what an answer to it needs.
     pub(super) fn bare(cx: &RequestContext<'_>) -> Self {
         let method = cx.headers.get(":method").map(|method| String::from_utf8_lossy(&method).into_owned());
         Self {
