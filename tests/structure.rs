@@ -2,6 +2,7 @@
 //!
 //! A folder's `mod.rs` is its door: it declares what is in the folder, and what is in the folder may use what it defines. All other
 //! arrows between the files and folders of one folder go one way.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests are tests too")]
 
 mod support;
 
